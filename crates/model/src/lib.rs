@@ -1,0 +1,19 @@
+//! The words everything else is written in: ids, slugs, shas, generations, positions, visibility.
+//!
+//! No I/O, no async, no clock. Text from outside is parsed into these types once, at the edge.
+
+mod digest;
+mod ids;
+mod partition;
+mod position;
+mod secret;
+mod time;
+
+pub use digest::{BlobName, Digest, DigestParseError};
+pub use ids::{
+    AccessLevel, Generation, GitObjectId, IdError, ProjectId, Sha, Slug, StateVersion, UserId, Visibility,
+};
+pub use partition::{murmur2, partition_of};
+pub use position::{CleanUp, LogId, Offset, Partition, Position, TopicName, TopicSpec};
+pub use secret::Secret;
+pub use time::Timestamp;
