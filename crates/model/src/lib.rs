@@ -4,8 +4,10 @@
 
 mod digest;
 mod ids;
+mod outcome;
 mod partition;
 mod position;
+mod receipt;
 mod secret;
 mod time;
 
@@ -13,7 +15,9 @@ pub use digest::{BlobName, Digest, DigestParseError};
 pub use ids::{
     AccessLevel, Generation, GitObjectId, IdError, ProjectId, Sha, Slug, StateVersion, UserId, Visibility,
 };
+pub use outcome::{Outcome, Owner, Reason};
 pub use partition::{murmur2, partition_of};
 pub use position::{CleanUp, LogId, Offset, Partition, Position, TopicName, TopicSpec};
+pub use receipt::{NotAReceipt, RECEIPT_HEADER, Receipt};
 pub use secret::Secret;
 pub use time::Timestamp;
