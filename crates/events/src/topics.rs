@@ -1,0 +1,174 @@
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use model::{CleanUp, ProjectId, TopicName, TopicSpec};
+use serde::{Deserialize, Serialize};
+
+/// "Look at project N", from hooks.
+pub const PUSH_EVENTS: TopicName = TopicName::from_static("renku.push-events.v1");
+/// "Look at project N", from imports and rebuilds.
+pub const PUSH_EVENTS_BACKFILL: TopicName = TopicName::from_static("renku.push-events-backfill.v1");
+/// Facts.
+pub const PROJECTS: TopicName = TopicName::from_static("renku.projects.v1");
+/// Newest commits.
+pub const COMMITS: TopicName = TopicName::from_static("renku.commits.v1");
+/// Graphs.
+pub const PROJECT_GRAPHS: TopicName = TopicName::from_static("renku.project-graphs.v1");
+/// Progress.
+pub const EVENT_STATUS: TopicName = TopicName::from_static("renku.event-status.v1");
+
+/// A value that has a topic, a schema and a key.
+pub trait TopicValue: Serialize + for<'de> Deserialize<'de> + Send {
+    /// Its schema: the folder in `schemas/`.
+    const SUBJECT: &'static str;
+    /// The record's key. Compaction keeps the newest record of a key.
+    fn key(&self) -> String;
+    /// The project whose partition the record is in; the bytes hashed are its decimal digits.
+    fn project(&self) -> ProjectId;
+}
+
+/// `topics/<topic>.yaml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TopicDeclaration {
+    /// The topic.
+    pub topic: TopicName,
+    /// What the key is, for people.
+    pub key: String,
+    /// What is hashed to choose the partition.
+    pub partition_by: String,
+    /// How many.
+    pub partitions: u32,
+    /// Subject of the value's schema.
+    pub value: String,
+    /// What is forgotten.
+    pub clean_up: CleanUpDeclaration,
+    /// Roles.
+    pub written_by: Vec<String>,
+    /// Roles.
+    pub read_by: Vec<String>,
+}
+
+/// `clean_up` of a declaration: `compact: true`, `delete: 7d`, or both.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CleanUpDeclaration {
+    #[serde(default)]
+    compact: bool,
+    delete: Option<String>,
+}
+
+const DECLARATIONS: [&str; 6] = [
+    include_str!("../../../topics/renku.push-events.v1.yaml"),
+    include_str!("../../../topics/renku.push-events-backfill.v1.yaml"),
+    include_str!("../../../topics/renku.projects.v1.yaml"),
+    include_str!("../../../topics/renku.commits.v1.yaml"),
+    include_str!("../../../topics/renku.project-graphs.v1.yaml"),
+    include_str!("../../../topics/renku.event-status.v1.yaml"),
+];
+
+/// How long retry and parked records are kept.
+const LANE_RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// The declarations of `topics/`, as built in.
+pub fn declared_topics() -> &'static [TopicDeclaration] {
+    static TOPICS: LazyLock<Vec<TopicDeclaration>> = LazyLock::new(|| {
+        DECLARATIONS
+            .iter()
+            .filter_map(|text| serde_yaml_ng::from_str(text).ok())
+            .collect()
+    });
+    &TOPICS
+}
+
+/// What a bus must have: every declared topic, and a parked topic beside each one that a worker reads.
+pub fn topic_specs() -> Vec<TopicSpec> {
+    let mut specs = Vec::new();
+    for declaration in declared_topics() {
+        let CleanUpDeclaration { compact, delete } = &declaration.clean_up;
+        let age = delete.as_deref().and_then(days);
+        let clean_up = match (compact, age) {
+            (true, None) => CleanUp::Compact,
+            (true, Some(age)) => CleanUp::CompactAndDelete(age),
+            (false, age) => CleanUp::Delete(age.unwrap_or(LANE_RETENTION)),
+        };
+        specs.push(TopicSpec {
+            name: declaration.topic.clone(),
+            partitions: declaration.partitions,
+            clean_up,
+        });
+        let by_worker = |role: &String| matches!(role.as_str(), "commit-fetcher" | "triple-generator");
+        if declaration.read_by.iter().any(by_worker) {
+            specs.push(TopicSpec {
+                name: parked(&declaration.topic),
+                partitions: declaration.partitions,
+                clean_up: CleanUp::Delete(LANE_RETENTION),
+            });
+        }
+    }
+    specs
+}
+
+/// Where a topic's rejected records go.
+pub fn parked(topic: &TopicName) -> TopicName {
+    lane(topic, "parked")
+}
+
+/// Where a topic's records wait for another try.
+pub fn retry(topic: &TopicName) -> TopicName {
+    lane(topic, "retry")
+}
+
+fn lane(topic: &TopicName, suffix: &str) -> TopicName {
+    // A declared name is far below the limit of 249 characters, so the fallback cannot be reached with one.
+    format!("{topic}.{suffix}")
+        .parse()
+        .unwrap_or_else(|_| topic.clone())
+}
+
+fn days(text: &str) -> Option<Duration> {
+    text.strip_suffix('d')?
+        .parse::<u64>()
+        .ok()
+        .map(|days| Duration::from_secs(days * 24 * 3600))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_declaration_is_built_in_and_right() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../topics");
+        let mut files: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|f| f.unwrap().file_name().into_string().unwrap())
+            .collect();
+        files.sort();
+        let mut built_in: Vec<_> = DECLARATIONS
+            .iter()
+            .map(|text| {
+                let declaration: TopicDeclaration = serde_yaml_ng::from_str(text).unwrap();
+                assert!(
+                    crate::all_schemas()
+                        .iter()
+                        .any(|s| s.subject == declaration.value),
+                    "{} has no schema",
+                    declaration.topic
+                );
+                if let Some(age) = &declaration.clean_up.delete {
+                    assert!(days(age).is_some(), "{age}");
+                }
+                format!("{}.yaml", declaration.topic)
+            })
+            .collect();
+        built_in.sort();
+        assert_eq!(files, built_in);
+    }
+
+    #[test]
+    fn project_topics_are_co_partitioned() {
+        let partitions: Vec<_> = declared_topics().iter().map(|t| t.partitions).collect();
+        assert_eq!(partitions, [16; 6]);
+    }
+}
