@@ -1,0 +1,18 @@
+//! The message bus: topics of ordered, durable records. One seam ([`Bus`]), several implementations.
+//!
+//! * append: resolves when the records are durable;
+//! * groups ([`GroupConsumer`]): workers share partitions, settle records, and only the settled prefix is stored;
+//! * readers ([`Reader`]): views read all partitions from positions that they keep themselves;
+//! * workers (`worker`): the loop with turns between keys, retries and parked records, over any bus.
+
+mod error;
+mod record;
+mod restore;
+mod seam;
+
+pub use error::{BoxError, BusError};
+pub use record::{Headers, MAX_RECORD_BYTES, NewRecord, Record};
+pub use restore::restore;
+pub use seam::{
+    Assignment, Bus, Extent, GroupConsumer, GroupEvent, GroupOptions, ReadLimits, Reader, TopicPartition,
+};
