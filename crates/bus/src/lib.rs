@@ -9,6 +9,7 @@ mod error;
 mod record;
 mod restore;
 mod seam;
+mod typed;
 
 pub use error::{BoxError, BusError};
 pub use record::{Headers, MAX_RECORD_BYTES, NewRecord, Record};
@@ -16,3 +17,4 @@ pub use restore::restore;
 pub use seam::{
     Assignment, Bus, Extent, GroupConsumer, GroupEvent, GroupOptions, ReadLimits, Reader, TopicPartition,
 };
+pub use typed::{Origin, record_of, value_of};
