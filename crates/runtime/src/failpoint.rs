@@ -1,6 +1,6 @@
 //! Named places where a test (or an operator of a test stack) lets the process die, fail or wait.
 //!
-//! ```ignore
+//! ```text
 //! runtime::failpoint!("graph-writer.after-commit")?;
 //! ```
 //!

@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod config;
+mod edges;
 pub mod failpoint;
 pub mod health;
 pub mod http;
@@ -17,6 +18,7 @@ pub mod telemetry;
 pub mod trace_context;
 
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use edges::Edges;
 pub use failpoint::Tripped;
 pub use health::{Component, Health};
 pub use metrics::{MetricKind, MetricSpec, Metrics};

@@ -289,10 +289,10 @@ fn without_value(message: &str) -> String {
             };
         }
     }
-    if first.starts_with("unknown variant ") {
-        if let Some((_, expected)) = first.rsplit_once(", expected ") {
-            return format!("wrong value: {expected} is needed");
-        }
+    if first.starts_with("unknown variant ")
+        && let Some((_, expected)) = first.rsplit_once(", expected ")
+    {
+        return format!("wrong value: {expected} is needed");
     }
     first.to_owned()
 }

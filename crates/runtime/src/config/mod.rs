@@ -1,7 +1,7 @@
 //! Settings: defaults, then a TOML file, then `RENKU__SECTION__KEY` variables, then flags. Strict: an unknown key, a
 //! wrong type or a refused value is an error that names the key and where it came from.
 //!
-//! ```ignore
+//! ```text
 //! let loaded = Layers::new()
 //!     .file(Path::new("renku.toml"))?
 //!     .environment(std::env::vars())?
