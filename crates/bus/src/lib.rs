@@ -3,13 +3,15 @@
 //! * append: resolves when the records are durable;
 //! * groups ([`GroupConsumer`]): workers share partitions, settle records, and only the settled prefix is stored;
 //! * readers ([`Reader`]): views read all partitions from positions that they keep themselves;
-//! * workers (`worker`): the loop with turns between keys, retries and parked records, over any bus.
+//! * workers ([`worker`]): the loop with turns between keys, retries and parked records, over any bus.
 
 mod error;
+mod prefix;
 mod record;
 mod restore;
 mod seam;
 mod typed;
+pub mod worker;
 
 pub use error::{BoxError, BusError};
 pub use record::{Headers, MAX_RECORD_BYTES, NewRecord, Record};

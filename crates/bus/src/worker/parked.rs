@@ -1,0 +1,70 @@
+use model::{Reason, Timestamp, TopicName};
+
+use crate::{NewRecord, Record};
+
+/// The headers that a parked record has beside its own.
+#[derive(Debug, Clone, Copy)]
+pub struct ParkedHeaders;
+
+impl ParkedHeaders {
+    /// [`Reason::code`].
+    pub const CODE: &'static str = "renku-parked-code";
+    /// [`Reason::owner`].
+    pub const OWNER: &'static str = "renku-parked-owner";
+    /// [`Reason::message`].
+    pub const MESSAGE: &'static str = "renku-parked-message";
+    /// Which try it was, from 1.
+    pub const ATTEMPT: &'static str = "renku-parked-attempt";
+    /// Where it was read: `topic/partition@offset`.
+    pub const SOURCE: &'static str = "renku-parked-source";
+    /// The group that rejected it.
+    pub const GROUP: &'static str = "renku-parked-group";
+    /// When, in RFC 3339.
+    pub const AT: &'static str = "renku-parked-at";
+
+    const ALL: [&'static str; 7] = [
+        Self::CODE,
+        Self::OWNER,
+        Self::MESSAGE,
+        Self::ATTEMPT,
+        Self::SOURCE,
+        Self::GROUP,
+        Self::AT,
+    ];
+}
+
+/// The record to be parked: the original key, bytes and headers, and why.
+pub fn parked_record(
+    record: &Record,
+    parked: TopicName,
+    group: &str,
+    reason: &Reason,
+    attempt: u32,
+    now: Timestamp,
+) -> NewRecord {
+    // A message must not make the record too large for its topic.
+    let message: String = reason.message.chars().take(2_000).collect();
+    let source = format!("{}/{}@{}", record.topic, record.partition, record.offset);
+    // A record that was parked before and sent again must not carry two reasons.
+    let mut headers: crate::Headers = record
+        .headers
+        .iter()
+        .filter(|(name, _)| !ParkedHeaders::ALL.contains(name))
+        .map(|(name, value)| (name.to_owned(), value.clone()))
+        .collect();
+    headers.push(ParkedHeaders::CODE, reason.code);
+    headers.push(ParkedHeaders::OWNER, reason.owner.as_str());
+    headers.push(ParkedHeaders::MESSAGE, message);
+    headers.push(ParkedHeaders::ATTEMPT, attempt.to_string());
+    headers.push(ParkedHeaders::SOURCE, source);
+    headers.push(ParkedHeaders::GROUP, group.to_owned());
+    headers.push(ParkedHeaders::AT, now.to_string());
+    NewRecord {
+        topic: parked,
+        key: record.key.clone(),
+        partition_by: None,
+        value: record.value.clone(),
+        headers,
+        timestamp: now,
+    }
+}
