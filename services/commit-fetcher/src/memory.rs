@@ -1,0 +1,140 @@
+use std::collections::{BTreeSet, HashMap};
+
+use events::{Covers, ProjectRecord};
+use model::{Generation, Partition, ProjectId, Sha, Timestamp, TopicName};
+use parking_lot::Mutex;
+
+use crate::facts::KnownFacts;
+
+/// What is remembered of one project between looks. A restart brings back what `renku.projects.v1` holds; the content
+/// is then unknown, so the first look after it writes the content again: the same bytes with a newer generation.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ProjectMemory {
+    /// The generation of the last look, also of one that failed.
+    pub last: Generation,
+    /// None: never seen.
+    pub facts: Option<KnownFacts>,
+    /// The content that was written last.
+    pub content: Option<KnownContent>,
+    /// All that was answered for since the start. Later records repeat it, so that compaction loses nothing.
+    pub covers: Covers,
+}
+
+/// The content of the last commits record.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KnownContent {
+    /// The commit.
+    pub sha: Sha,
+    /// `refs/heads/…`.
+    pub r#ref: String,
+    /// The look that wrote it.
+    pub generation: Generation,
+}
+
+impl ProjectMemory {
+    /// Takes the generation of a look that begins now. Numbers of looks that fail are not used again.
+    pub fn begin(&mut self, now: Timestamp) -> Generation {
+        self.last = self.last.next(now);
+        self.last
+    }
+
+    /// Takes in a facts record that is in the log.
+    pub fn wrote_facts(&mut self, record: &ProjectRecord, known: KnownFacts) {
+        self.last = self.last.max(record.envelope.generation).max(record.state_version());
+        if known.there.is_none() {
+            self.content = None;
+        }
+        self.facts = Some(known);
+    }
+}
+
+/// The memories of all projects of the partitions that this process owns.
+#[derive(Debug, Default)]
+pub struct Memories(Mutex<HashMap<Partition, Owned>>);
+
+#[derive(Debug, Default)]
+struct Owned {
+    /// Which topics' assignment holds it: partitions of one number are assigned together, but may come one by one.
+    held_by: BTreeSet<TopicName>,
+    projects: HashMap<ProjectId, ProjectMemory>,
+}
+
+impl Memories {
+    /// Whether the partition's projects are known.
+    pub fn owns(&self, partition: Partition) -> bool {
+        self.0.lock().contains_key(&partition)
+    }
+
+    /// Takes over a partition with what its compacted facts say.
+    pub fn own(&self, partition: Partition, projects: HashMap<ProjectId, ProjectMemory>) {
+        self.0.lock().insert(partition, Owned { held_by: BTreeSet::new(), projects });
+    }
+
+    /// Notes that this topic's partition of that number is assigned here.
+    pub fn hold(&self, partition: Partition, topic: &TopicName) {
+        if let Some(owned) = self.0.lock().get_mut(&partition) {
+            owned.held_by.insert(topic.clone());
+        }
+    }
+
+    /// This topic's partition of that number went elsewhere. With the last one the memories go: whoever owns it
+    /// writes facts from now on, so what is known here gets old.
+    pub fn let_go(&self, partition: Partition, topic: &TopicName) {
+        let mut all = self.0.lock();
+        if let Some(owned) = all.get_mut(&partition) {
+            owned.held_by.remove(topic);
+            if owned.held_by.is_empty() {
+                all.remove(&partition);
+            }
+        }
+    }
+
+    /// Starts a look: its generation, and what is known. None when the partition is not owned.
+    pub fn begin(
+        &self,
+        partition: Partition,
+        project: ProjectId,
+        now: Timestamp,
+    ) -> Option<(Generation, ProjectMemory)> {
+        let mut all = self.0.lock();
+        let memory = all.get_mut(&partition)?.projects.entry(project).or_default();
+        let generation = memory.begin(now);
+        Some((generation, memory.clone()))
+    }
+
+    /// Changes what is known, if the partition is still owned.
+    pub fn update(&self, partition: Partition, project: ProjectId, change: impl FnOnce(&mut ProjectMemory)) {
+        if let Some(owned) = self.0.lock().get_mut(&partition) {
+            change(owned.projects.entry(project).or_default());
+        }
+    }
+
+    /// How many projects are known.
+    pub fn len(&self) -> usize {
+        self.0.lock().values().map(|owned| owned.projects.len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memories_go_with_the_last_topic() {
+        let memories = Memories::default();
+        let (partition, project) = (Partition::new(3), ProjectId::new(7).unwrap());
+        let now = Timestamp::from_micros(5);
+        assert!(memories.begin(partition, project, now).is_none());
+        memories.own(partition, HashMap::new());
+        for topic in [events::PUSH_EVENTS, events::PUSH_EVENTS_BACKFILL] {
+            memories.hold(partition, &topic);
+        }
+        assert_eq!(memories.begin(partition, project, now).unwrap().0.get(), 5);
+        memories.let_go(partition, &events::PUSH_EVENTS);
+        assert_eq!(memories.begin(partition, project, now).unwrap().0.get(), 6, "a number is used once");
+        memories.let_go(partition, &events::PUSH_EVENTS_BACKFILL);
+        assert!(!memories.owns(partition));
+        memories.update(partition, project, |memory| memory.covers = Covers::default());
+        assert_eq!(memories.len(), 0);
+    }
+}

@@ -1,0 +1,128 @@
+use bus::Record;
+use events::{Covers, Decoder, LookReason, PushEvent, RECORD_VERSION};
+use model::{ProjectId, Timestamp};
+use runtime::{Randomness, TraceContext};
+
+/// What all waiting events of a project ask for together: one look.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Request {
+    /// The events that the look answers for.
+    pub covers: Covers,
+    /// Make the content again even if the commit is the one known.
+    pub regenerate: bool,
+    /// The newest rebuild that asked.
+    pub campaign: Option<String>,
+    /// When the oldest of the events was written.
+    pub oldest: Timestamp,
+    /// `traceparent` of each cause that has one, without doubles.
+    pub causes: Vec<String>,
+    /// How many events.
+    pub events: usize,
+    /// How many of them could not be read. They ask for a look all the same: their key says at which project.
+    pub unreadable: usize,
+}
+
+/// The most causes that a look remembers.
+const CAUSES: usize = 16;
+
+impl Request {
+    /// Merges the events of one project. An event means "look again" whatever else it says, so none is ever rejected.
+    pub fn merge<'a>(decoder: &Decoder, records: impl IntoIterator<Item = &'a Record>) -> Self {
+        let mut request = Self {
+            covers: Covers::default(),
+            regenerate: false,
+            campaign: None,
+            oldest: Timestamp::from_micros(i64::MAX),
+            causes: Vec::new(),
+            events: 0,
+            unreadable: 0,
+        };
+        for record in records {
+            request.events += 1;
+            request.covers.add(record.next());
+            request.oldest = request.oldest.min(record.timestamp);
+            if let Some(cause) = record.headers.text(runtime::trace_context::TRACEPARENT)
+                && request.causes.len() < CAUSES
+                && !request.causes.iter().any(|known| known == cause)
+            {
+                request.causes.push(cause.to_owned());
+            }
+            match bus::value_of::<PushEvent>(decoder, record) {
+                Ok(Some(event)) if event.envelope.record_version <= RECORD_VERSION => request.ask(event),
+                Ok(None) => {}
+                Ok(Some(_)) | Err(_) => request.unreadable += 1,
+            }
+        }
+        request
+    }
+
+    fn ask(&mut self, event: PushEvent) {
+        // After a zombie's write the graph in the log may be an old one although the commit is the one known.
+        self.regenerate |= event.regenerate || event.reason == LookReason::Regression;
+        if event.envelope.campaign.is_some() {
+            self.campaign = event.envelope.campaign;
+        }
+    }
+
+    /// The trace of the look: it goes on with its cause if there is one, and is a trace of its own, linked to its
+    /// causes in the log, if there are several.
+    pub fn trace(&self, randomness: &dyn Randomness) -> TraceContext {
+        match self.causes.as_slice() {
+            [cause] => TraceContext::from_header(Some(cause), randomness),
+            _ => TraceContext::root(randomness),
+        }
+    }
+}
+
+/// The project that an event's key names.
+pub fn project_of(key: &[u8]) -> Option<ProjectId> {
+    std::str::from_utf8(key).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use model::{Offset, Partition};
+
+    use super::*;
+    use crate::samples;
+
+    fn record(offset: u64, event: &PushEvent, trace: Option<&str>) -> Record {
+        samples::event_record(event, Partition::new(1), Offset::new(offset), trace)
+    }
+
+    #[test]
+    fn events_are_merged() {
+        let decoder = Decoder::default();
+        let at = Timestamp::from_micros;
+        let project = ProjectId::new(7).unwrap();
+        let plain = PushEvent::new(project, LookReason::Push, at(20));
+        let mut rebuild = PushEvent::new(project, LookReason::Rebuild, at(10));
+        rebuild.regenerate = true;
+        rebuild.envelope.campaign = Some("c".into());
+        let mut bad = record(6, &plain, None);
+        bad.value = Some(Bytes::from_static(b"?"));
+        let records = [record(3, &rebuild, Some("a")), record(5, &plain, Some("a")), bad];
+        let request = Request::merge(&decoder, &records);
+        assert_eq!(request.oldest, at(10));
+        assert!(request.regenerate && request.campaign.as_deref() == Some("c"));
+        assert_eq!((request.events, request.unreadable), (3, 1));
+        assert_eq!(request.causes, ["a"]);
+        assert!(request.covers.covers(&records[2].next()));
+    }
+
+    #[test]
+    fn a_regression_makes_the_content_again() {
+        let event =
+            PushEvent::new(ProjectId::new(7).unwrap(), LookReason::Regression, Timestamp::from_micros(1));
+        assert!(Request::merge(&Decoder::default(), &[record(0, &event, None)]).regenerate);
+    }
+
+    #[test]
+    fn keys_are_project_ids() {
+        assert_eq!(project_of(b"7").map(ProjectId::get), Some(7));
+        for bad in [&b""[..], b"0", b"-1", b"x", b"7/8", b"\xff"] {
+            assert!(project_of(bad).is_none());
+        }
+    }
+}
