@@ -10,7 +10,9 @@
 mod arrows;
 mod deny;
 mod house;
+mod idle;
 mod metadata;
+mod process;
 mod reference;
 mod topics;
 
@@ -49,6 +51,8 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
+    /// Measures what an idle `renkud up` costs.
+    Idle(idle::Options),
 }
 
 fn main() -> ExitCode {
@@ -77,6 +81,7 @@ fn run(chore: Chore) -> Result<Vec<String>> {
         Chore::House => house::faults(&root),
         Chore::Metrics { check } => reference::write(&root, reference::METRICS, check),
         Chore::Config { check } => reference::write(&root, reference::CONFIGURATION, check),
+        Chore::Idle(options) => idle::run(&root, &options),
     }
 }
 

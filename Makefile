@@ -1,0 +1,55 @@
+# The front door. `make demo` shows the system at work, `make test` proves it; `make help` lists the rest.
+# On a machine with nothing but the language toolchain the missing system packages are installed (and named) first.
+
+SHELL := /bin/bash
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/renku-graph/target
+export CARGO_TERM_COLOR ?= auto
+XTASK := cargo run -q --locked -p xtask --
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format unit system docs bench soak idle packages build
+
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+packages: ## Install the system packages that are missing (Debian), and say which
+	@bash deploy/local/packages.sh
+
+build: packages ## Build the executables
+	cargo build --locked -p renkud -p renkuctl -p gitlab-sim
+
+demo: build ## Start everything, push the example repositories, show what the graph knows (DEMO_EXIT=1: then stop)
+	$(XTASK) demo $(if $(DEMO_EXIT),--exit)
+
+test: packages lint unit docs ## Everything that must hold: format, lints, arrows, licences, all tests, generated documents
+	@echo "all checks passed"
+
+lint: ## Format, clippy, arrows and owners of our crates, licences, topics, rules of the house
+	cargo fmt --all -- --check
+	$(XTASK) deps
+	$(XTASK) deny
+	$(XTASK) topics
+	$(XTASK) house
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+format: ## Format all code
+	cargo fmt --all
+
+unit: ## All tests of the workspace, the system tests among them
+	cargo build --locked -p renkud -p renkuctl -p gitlab-sim
+	cargo test --locked --workspace --no-fail-fast
+
+docs: ## Are the generated documents up to date?
+	$(XTASK) metrics --check
+	$(XTASK) config --check
+
+bench: packages ## Measure us and the peers in one run; tables go to loadtest/results/
+	bash loadtest/run-benches.sh
+
+soak: packages ## 200 kills during 500 pushes
+	cargo build --locked -p renkud -p gitlab-sim
+	RENKU_SOAK_KILLS=200 RENKU_SOAK_PUSHES=500 cargo test --locked -p system-tests -- --nocapture kill
+
+idle: ## What an idle `renkud up` costs
+	cargo build --locked -p renkud
+	$(XTASK) idle
