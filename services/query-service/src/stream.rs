@@ -1,0 +1,280 @@
+//! An answer on its way from the thread that evaluates to the client: in blocks, no more of them than the client takes.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+/// Bytes of a block. Until the first is full nothing is sent, so that a failure still finds the status line unwritten.
+const BLOCK: usize = 32 * 1024;
+/// Blocks between the thread and the client.
+const BLOCKS: usize = 4;
+
+/// Tells a running query that its answer is not wanted any more. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Unwanted(Arc<AtomicBool>);
+
+impl Unwanted {
+    pub(crate) fn new(flag: Arc<AtomicBool>) -> Self {
+        Self(flag)
+    }
+
+    fn say(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Says "unwanted" when it is dropped, however that comes about: end of the answer, client gone, deadline.
+struct Wanting(Unwanted);
+
+impl Drop for Wanting {
+    fn drop(&mut self) {
+        self.0.say();
+    }
+}
+
+enum Item<E> {
+    Block(Bytes),
+    /// The last one; may be empty.
+    End(Bytes),
+    Failed(E),
+}
+
+/// The thread's end.
+pub(crate) struct AnswerWriter<E> {
+    items: mpsc::Sender<Item<E>>,
+    handle: Handle,
+    /// How long the client may take for one block.
+    patience: Duration,
+    buffer: BytesMut,
+}
+
+/// The client's end, before the first block.
+pub(crate) struct Answer<E> {
+    items: mpsc::Receiver<Item<E>>,
+    #[cfg_attr(not(test), expect(dead_code, reason = "works when it is dropped"))]
+    wanting: Wanting,
+}
+
+/// What the client can be told first.
+pub(crate) enum Begun<E> {
+    /// Nothing was sent yet, and nothing will be.
+    Failed(E),
+    /// The answer, whole or in blocks.
+    Body(Body),
+}
+
+/// The two ends. Must be called in an async runtime.
+pub(crate) fn answer<E>(unwanted: Unwanted, patience: Duration) -> (AnswerWriter<E>, Answer<E>) {
+    let (sender, receiver) = mpsc::channel(BLOCKS);
+    let writer = AnswerWriter {
+        items: sender,
+        handle: Handle::current(),
+        patience,
+        buffer: BytesMut::new(),
+    };
+    (
+        writer,
+        Answer {
+            items: receiver,
+            wanting: Wanting(unwanted),
+        },
+    )
+}
+
+impl<E> AnswerWriter<E> {
+    /// The answer is whole.
+    pub(crate) fn end(mut self) {
+        let last = self.buffer.split().freeze();
+        let _ = self.send(Item::End(last));
+    }
+
+    /// There is no answer, or no more of it.
+    pub(crate) fn fail(self, why: E) {
+        // What is in the buffer would only make a broken answer longer.
+        let _ = self.send(Item::Failed(why));
+    }
+
+    fn send_buffer(&mut self) -> io::Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let block = self.buffer.split().freeze();
+        self.send(Item::Block(block))
+    }
+
+    fn send(&self, item: Item<E>) -> io::Result<()> {
+        let sent = self
+            .handle
+            .block_on(async { tokio::time::timeout(self.patience, self.items.send(item)).await });
+        match sent {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(io::Error::new(io::ErrorKind::BrokenPipe, "the client is gone")),
+            Err(_) => Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the client does not take the answer",
+            )),
+        }
+    }
+}
+
+impl<E> Write for AnswerWriter<E> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= BLOCK {
+            self.send_buffer()?;
+        }
+        Ok(bytes.len())
+    }
+
+    /// Does nothing: blocks go when they are full.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// An answer was broken off. The text goes to the log only; the client sees the connection end early.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer was broken off")]
+struct BrokenOff;
+
+impl<E: std::fmt::Display + Send + 'static> Answer<E> {
+    /// Waits for the first block, the end or a failure. `None`: the thread is gone without a word (it panicked).
+    pub(crate) async fn begin(mut self) -> Option<Begun<E>> {
+        Some(match self.items.recv().await? {
+            Item::Failed(why) => Begun::Failed(why),
+            Item::End(all) => Begun::Body(Body::from(all)),
+            Item::Block(first) => Begun::Body(self.rest(first)),
+        })
+    }
+
+    /// The body that gives `first` and then what comes. It ends cleanly only if the answer did.
+    fn rest(self, first: Bytes) -> Body {
+        let state = Some((self, Some(first)));
+        Body::from_stream(futures::stream::unfold(state, |state| async move {
+            let (mut answer, first) = state?;
+            if let Some(block) = first {
+                return Some((Ok(block), Some((answer, None))));
+            }
+            match answer.items.recv().await {
+                Some(Item::Block(block)) => Some((Ok(block), Some((answer, None)))),
+                Some(Item::End(last)) => Some((Ok(last), None)),
+                Some(Item::Failed(why)) => {
+                    tracing::info!(%why, "answer was broken off");
+                    Some((Err(BrokenOff), None))
+                }
+                None => Some((Err(BrokenOff), None)),
+            }
+        }))
+    }
+
+    #[cfg(test)]
+    fn is_wanted(&self) -> bool {
+        !self.wanting.0.0.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::to_bytes;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    async fn told(
+        write: impl FnOnce(AnswerWriter<String>) + Send + 'static,
+    ) -> Option<Result<Vec<u8>, String>> {
+        let (writer, answer) = answer::<String>(Unwanted::default(), PATIENCE);
+        let thread = tokio::task::spawn_blocking(|| write(writer));
+        let told = match answer.begin().await {
+            None => None,
+            Some(Begun::Failed(why)) => Some(Err(why)),
+            Some(Begun::Body(body)) => match to_bytes(body, usize::MAX).await {
+                Ok(bytes) => Some(Ok(bytes.to_vec())),
+                Err(_) => Some(Err("broken off".into())),
+            },
+        };
+        let _ = thread.await;
+        told
+    }
+
+    #[tokio::test]
+    async fn small_and_large_answers_end_cleanly() {
+        for size in [0, 1, BLOCK, 5 * BLOCK, 20 * BLOCK + 1] {
+            let wanted = vec![b'x'; size];
+            let bytes = wanted.clone();
+            let told = told(move |mut writer| {
+                bytes
+                    .chunks(1_000)
+                    .for_each(|part| writer.write_all(part).unwrap());
+                writer.end();
+            });
+            assert_eq!(told.await, Some(Ok(wanted)), "{size}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_failure_before_the_first_block_is_told_and_later_breaks_off() {
+        let early = told(|mut writer| {
+            writer.write_all(b"abc").unwrap();
+            writer.fail("too long".into());
+        });
+        assert_eq!(early.await, Some(Err("too long".into())));
+        let late = told(|mut writer| {
+            for _ in 0..10 {
+                writer.write_all(&[b'x'; BLOCK]).unwrap();
+            }
+            writer.fail("too long".into());
+        });
+        assert_eq!(late.await, Some(Err("broken off".into())));
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_dies_does_not_end_an_answer_cleanly() {
+        assert_eq!(told(drop).await, None);
+        let late = told(|mut writer| {
+            for _ in 0..10 {
+                writer.write_all(&[b'x'; BLOCK]).unwrap();
+            }
+        });
+        assert_eq!(late.await, Some(Err("broken off".into())));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_stops_the_query() {
+        let flag = Arc::new(AtomicBool::new(false));
+        let (mut writer, answer) = answer::<String>(Unwanted::new(flag.clone()), PATIENCE);
+        assert!(answer.is_wanted());
+        let thread = tokio::task::spawn_blocking(move || {
+            loop {
+                if let Err(error) = writer.write_all(&[b'x'; BLOCK]) {
+                    return error.kind();
+                }
+            }
+        });
+        let Some(Begun::Body(body)) = answer.begin().await else {
+            panic!("no body")
+        };
+        drop(body);
+        assert_eq!(thread.await.unwrap(), io::ErrorKind::BrokenPipe);
+        assert!(flag.load(Ordering::Relaxed));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_stalls_is_left() {
+        let (mut writer, _answer) = answer::<String>(Unwanted::default(), Duration::from_millis(20));
+        let thread = tokio::task::spawn_blocking(move || {
+            loop {
+                if let Err(error) = writer.write_all(&[b'x'; BLOCK]) {
+                    return error.kind();
+                }
+            }
+        });
+        assert_eq!(thread.await.unwrap(), io::ErrorKind::TimedOut);
+    }
+}
