@@ -1,0 +1,9 @@
+//! Benchmarks: the pipeline and its parts against what they replace, measured side by side in one run.
+
+pub mod bar;
+pub mod machine;
+pub mod measure;
+pub mod renku_repo;
+pub mod seeded;
+pub mod stats;
+pub mod table;
