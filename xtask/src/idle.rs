@@ -28,7 +28,7 @@ pub fn run(root: &Path, options: &Options) -> Result<Vec<String>> {
         Some(pid) => (pid, None),
         None => {
             let started = start(root)?;
-            (started.0.id(), Some(started))
+            (started.0.0.id(), Some(started))
         }
     };
     // The first seconds belong to the start.

@@ -1,1 +1,14 @@
-fn main() {}
+//! `renkud`: the roles of the pipeline, in one process or in several. See `renkud help`.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the environment"
+    )]
+    let failpoints = std::env::var("RENKU_FAILPOINTS").ok();
+    renkud::main(renkud::Cli::parse(), std::env::vars(), failpoints.as_deref())
+}

@@ -1,0 +1,264 @@
+//! How roles are put together, started, and stopped in the order of the data.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use axum::Router;
+use bus::{Bus, EmbeddedBus, EmbeddedOptions};
+use model::LogId;
+use runtime::http::{AdminToken, ServeLimits, Tls, admin_router, serve};
+use runtime::{BoxError, Edges, Tasks};
+use tokio::net::TcpListener;
+use tower_http::catch_panic::CatchPanicLayer;
+use webhook_service::WebhookService;
+
+use crate::data_folder::DataFolder;
+use crate::role::Role;
+use crate::settings::{BusKind, Settings};
+
+/// How long each step of a stop may take. Together they stay below the 30 s that orchestrators give.
+const SERVERS_WITHIN: Duration = Duration::from_secs(8);
+const WORKERS_WITHIN: Duration = Duration::from_secs(10);
+const VIEWS_WITHIN: Duration = Duration::from_secs(6);
+const REST_WITHIN: Duration = Duration::from_secs(2);
+
+/// How often old and superseded records are looked for.
+const CLEAN_UP_EVERY: Duration = Duration::from_secs(600);
+
+/// The bound sockets.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For hooks and queries, if a role has any.
+    pub public: Option<TcpListener>,
+    /// For metrics, health and administration.
+    pub admin: TcpListener,
+}
+
+impl Listeners {
+    /// Binds what the roles need.
+    pub async fn bind(settings: &Settings, roles: &[Role]) -> Result<Self> {
+        let public = if roles.iter().any(|role| role.is_public()) {
+            Some(bind("listen", settings.listen).await?)
+        } else {
+            None
+        };
+        Ok(Self {
+            public,
+            admin: bind("admin_listen", settings.admin_listen).await?,
+        })
+    }
+}
+
+async fn bind(key: &str, address: std::net::SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{key}: cannot listen on {address}: is something else there?"))
+}
+
+/// What the roles stand on: the data folder, the bus, the blobs.
+#[derive(Debug)]
+pub struct Seams {
+    /// Where everything lies.
+    pub data: DataFolder,
+    /// The bus, if a role needs it.
+    pub bus: Option<EmbeddedBus>,
+}
+
+impl Seams {
+    /// Opens what the roles need.
+    pub async fn open(settings: &Settings, roles: &[Role], edges: &Edges) -> Result<Self> {
+        let with_bus = roles.iter().any(|role| role.needs_bus());
+        let data = DataFolder::open(&settings.data, with_bus)?;
+        let bus = if with_bus {
+            let bus = open_bus(settings, &data, edges).await?;
+            bus.ensure_topics(&events::topic_specs())
+                .await
+                .context("the topics cannot be made as declared")?;
+            Some(bus)
+        } else {
+            None
+        };
+        Ok(Self { data, bus })
+    }
+}
+
+/// Opens the bus of these settings; no topic is made.
+pub async fn open_bus(settings: &Settings, data: &DataFolder, edges: &Edges) -> Result<EmbeddedBus> {
+    let BusKind::Embedded = settings.bus.kind;
+    let (folder, options) = (
+        data.bus(),
+        EmbeddedOptions::new(LogId(edges.randomness.bits128())),
+    );
+    tokio::task::spawn_blocking(move || EmbeddedBus::open(&folder, options))
+        .await
+        .context("opening the log failed")?
+        .context("the log cannot be opened")
+}
+
+/// Roles, built and not yet started.
+pub struct Node {
+    seams: Seams,
+    edges: Edges,
+    public: Router,
+    admin: Router,
+    admin_token: AdminToken,
+    admin_tls: Option<Tls>,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("seams", &self.seams)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// Connects and checks everything; starts nothing.
+    pub async fn build(settings: &Settings, roles: &[Role], seams: Seams, edges: Edges) -> Result<Self> {
+        let mut public = Router::new();
+        let admin = Router::new();
+        let bus = || -> Result<Arc<dyn Bus>> {
+            Ok(Arc::new(seams.bus.clone().context("this role needs the bus")?))
+        };
+        if roles.contains(&Role::WebhookService) {
+            let service = WebhookService::build(&settings.hooks, bus()?, &edges)
+                .await
+                .context("webhook-service cannot be built")?;
+            public = public.merge(service.router());
+        }
+        let admin_tls = settings
+            .admin
+            .tls
+            .as_ref()
+            .map(Tls::read)
+            .transpose()
+            .context("admin.tls")?;
+        Ok(Self {
+            admin_token: AdminToken::new(settings.admin.token.clone()),
+            admin_tls,
+            seams,
+            edges,
+            public,
+            admin,
+        })
+    }
+
+    /// Starts everything within `tasks`.
+    pub fn run(self, listeners: Listeners, tasks: Tasks) -> Result<Running> {
+        let stages = Stages {
+            admin: tasks.group("admin"),
+            servers: tasks.group("public"),
+            workers: tasks.group("workers"),
+            views: tasks.group("views"),
+            upkeep: tasks.group("upkeep"),
+        };
+        if let Some(bus) = self.seams.bus.clone() {
+            let (edges, stop) = (self.edges.clone(), stages.upkeep.stop().clone());
+            stages
+                .upkeep
+                .spawn_service("clean-up", clean_up(bus, edges, stop));
+        }
+        let limits = ServeLimits {
+            grace: SERVERS_WITHIN - Duration::from_secs(1),
+            ..ServeLimits::default()
+        };
+        if let Some(listener) = listeners.public {
+            let address = listener.local_addr()?;
+            let router = self.public.layer(CatchPanicLayer::new());
+            let stop = stages.servers.stop().clone();
+            stages
+                .servers
+                .spawn_service("http", serve(listener, router, None, limits, stop));
+            tracing::info!(%address, "public listener is open");
+        }
+        let address = listeners.admin.local_addr()?;
+        let router = admin_router(
+            self.edges.health.clone(),
+            self.edges.metrics.clone(),
+            self.admin_token,
+            self.admin,
+        )
+        .layer(CatchPanicLayer::new());
+        // Whoever asks for the state of a process that is stopping gets an answer at once, or none.
+        let limits = ServeLimits {
+            grace: REST_WITHIN / 2,
+            ..limits
+        };
+        let stop = stages.admin.stop().clone();
+        stages.admin.spawn_service(
+            "http",
+            serve(listeners.admin, router, self.admin_tls, limits, stop),
+        );
+        tracing::info!(%address, "admin listener is open");
+        Ok(Running {
+            stages,
+            seams: self.seams,
+            edges: self.edges,
+        })
+    }
+}
+
+/// Old and superseded records go, in small steps.
+async fn clean_up(bus: EmbeddedBus, edges: Edges, stop: runtime::Stop) -> Result<(), BoxError> {
+    while stop.or(edges.clock.sleep(CLEAN_UP_EVERY)).await.is_some() {
+        loop {
+            match bus.clean_up(edges.clock.now()).await {
+                Ok(true) if !stop.is_requested() => {}
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "old records were not cleaned up, will retry");
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[derive(Debug)]
+struct Stages {
+    admin: Tasks,
+    servers: Tasks,
+    workers: Tasks,
+    views: Tasks,
+    upkeep: Tasks,
+}
+
+/// A node at work.
+#[derive(Debug)]
+pub struct Running {
+    stages: Stages,
+    seams: Seams,
+    edges: Edges,
+}
+
+impl Running {
+    /// Stops in the order of the data: no more intake, workers settle, views commit, the log is closed. Nothing accepted
+    /// is lost if a step runs out of time: it is done again at the next start.
+    pub async fn stop(self) -> Result<()> {
+        self.edges.health.stopping();
+        let mut left = Vec::new();
+        for (stage, within) in [
+            (&self.stages.servers, SERVERS_WITHIN),
+            (&self.stages.workers, WORKERS_WITHIN),
+            (&self.stages.views, VIEWS_WITHIN),
+            (&self.stages.upkeep, REST_WITHIN),
+        ] {
+            if let Err(still) = stage.stop_and_drain(within).await {
+                tracing::warn!(running = ?still.0, "not stopped in time");
+                left.extend(still.0);
+            }
+        }
+        if let Some(bus) = &self.seams.bus {
+            bus.close().await.context("the log was not closed")?;
+        }
+        if let Err(still) = self.stages.admin.stop_and_drain(REST_WITHIN).await {
+            left.extend(still.0);
+        }
+        anyhow::ensure!(left.is_empty(), "not stopped in time: {}", left.join(", "));
+        Ok(())
+    }
+}

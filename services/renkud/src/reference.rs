@@ -1,0 +1,187 @@
+use runtime::{MetricSpec, failpoint, metrics};
+
+use crate::cli::Reference;
+
+/// Every setting: key, default, meaning.
+const SETTINGS: &[(&str, &str, &str)] = &[
+    (
+        "data",
+        "`./data`",
+        "Folder for the log, the blobs, the views and the mirrors. Flag `--data`.",
+    ),
+    (
+        "listen",
+        "`127.0.0.1:8080`",
+        "Public listener. Off loopback it needs identity. Flag `--listen`.",
+    ),
+    (
+        "admin_listen",
+        "`127.0.0.1:8081`",
+        "Listener for `/metrics`, `/health/*`, `/admin/*`. Flag `--admin-listen`.",
+    ),
+    (
+        "public_url",
+        "`http://` and the public listener",
+        "How users reach this installation.",
+    ),
+    (
+        "rdf.host",
+        "host of `public_url`",
+        "The host in every IRI made here. A change rebuilds the views.",
+    ),
+    (
+        "gitlab.url",
+        "none: needed by commit-fetcher",
+        "GitLab's address. No other host is ever asked, redirects are not followed.",
+    ),
+    (
+        "gitlab.token",
+        "none",
+        "Secret. The service's token (`read_api`, `read_repository`), used where a project has none.",
+    ),
+    (
+        "hooks.secrets",
+        "none: needed by webhook-service",
+        "Secrets, a list. The first signs hook tokens, all are accepted.",
+    ),
+    (
+        "bus.kind",
+        "`embedded`",
+        "`embedded`: the log in the data folder, which belongs to one process.",
+    ),
+    (
+        "admin.token",
+        "none",
+        "Secret, 16 characters or more. Asked for on the admin listener; needed off loopback.",
+    ),
+    (
+        "admin.tls.certificate",
+        "none",
+        "PEM file with the certificate chain of the admin listener; needed off loopback.",
+    ),
+    ("admin.tls.key", "none", "PEM file with its private key."),
+    (
+        "log.format",
+        "`text`",
+        "`text` for people, `json` for machines. Logs go to standard error.",
+    ),
+    (
+        "log.filter",
+        "`info`",
+        "A level, or `target=level` pairs: `info,bus=debug`.",
+    ),
+];
+
+/// The catalogues of all roles.
+fn catalogues() -> Vec<(&'static str, &'static [MetricSpec])> {
+    vec![("webhook-service", webhook_service::METRICS)]
+}
+
+/// A reference document in Markdown (or, for failpoints, plain lines).
+pub fn document(what: Reference) -> String {
+    match what {
+        Reference::Metrics => metrics_document(),
+        Reference::Configuration => configuration_document(),
+        Reference::Failpoints => failpoint::names()
+            .into_iter()
+            .map(|name| format!("{name}\n"))
+            .collect(),
+    }
+}
+
+fn metrics_document() -> String {
+    let mut out = String::from(
+        "# Metrics\n\nWritten by `cargo run -p xtask -- metrics` from the roles' catalogues; do not edit.\n\n\
+         `/metrics` on the admin listener gives those of the roles that run in the process. Durations are in seconds, sizes in\n\
+         bytes. No label holds a project, a name or a token.\n",
+    );
+    for (role, specs) in catalogues() {
+        out.push_str(&format!("\n## {role}\n\n{}", metrics::markdown(specs)));
+    }
+    out
+}
+
+fn configuration_document() -> String {
+    let mut out = String::from(
+        "# Configuration\n\nWritten by `cargo run -p xtask -- config`; do not edit.\n\n\
+         Later over earlier: defaults, the TOML file (`--config FILE`), `RENKU__SECTION__KEY` variables (`RENKU__GITLAB__URL`;\n\
+         lists as in TOML: `RENKU__HOOKS__SECRETS='[\"…\"]'`), flags. An unknown key, a wrong type or a refused value stops the\n\
+         start with an error that names the key and where it came from. `renkud config check` tries, `renkud config show` prints\n\
+         all settings with their sources and no secret.\n\n\
+         | key | default | meaning |\n|---|---|---|\n",
+    );
+    for (key, default, meaning) in SETTINGS {
+        out.push_str(&format!("| `{key}` | {default} | {meaning} |\n"));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use model::Secret;
+    use runtime::http::TlsFiles;
+
+    use super::*;
+    use crate::settings::Settings;
+
+    /// Settings in which every optional key is there.
+    fn full() -> Settings {
+        let mut settings = Settings::default();
+        settings.gitlab.token = Some(Secret::new("x"));
+        settings.admin.token = Some(Secret::new("x"));
+        settings.admin.tls = Some(TlsFiles {
+            certificate: "c".into(),
+            key: "k".into(),
+        });
+        settings
+    }
+
+    fn keys(prefix: &str, table: &toml::Table, out: &mut BTreeSet<String>) {
+        for (name, value) in table {
+            let key = if prefix.is_empty() {
+                name.clone()
+            } else {
+                format!("{prefix}.{name}")
+            };
+            match value.as_table() {
+                Some(inner) => keys(&key, inner, out),
+                None => {
+                    out.insert(key);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_setting_is_described() {
+        let mut there = BTreeSet::new();
+        keys("", &toml::Table::try_from(full()).unwrap(), &mut there);
+        let described: BTreeSet<String> = SETTINGS.iter().map(|(key, ..)| (*key).to_owned()).collect();
+        assert_eq!(there, described);
+    }
+
+    #[test]
+    fn catalogues_keep_the_rules_together() {
+        let all: Vec<MetricSpec> = catalogues()
+            .into_iter()
+            .flat_map(|(_, specs)| specs.to_vec())
+            .collect();
+        assert_eq!(metrics::catalogue_faults(&all), Vec::<String>::new());
+    }
+
+    #[test]
+    fn documents_are_up_to_date() {
+        for (what, file) in [
+            (Reference::Metrics, "metrics.md"),
+            (Reference::Configuration, "configuration.md"),
+        ] {
+            let path = format!("{}/../../docs/{file}", env!("CARGO_MANIFEST_DIR"));
+            assert!(
+                document(what) == std::fs::read_to_string(path).unwrap_or_default(),
+                "run: cargo run -p xtask -- metrics; cargo run -p xtask -- config"
+            );
+        }
+    }
+}
