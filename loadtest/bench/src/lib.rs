@@ -1,9 +1,12 @@
 //! Benchmarks: the pipeline and its parts against what they replace, measured side by side in one run.
 
 pub mod bar;
+pub mod export;
 pub mod machine;
 pub mod measure;
+pub mod peer;
 pub mod renku_repo;
 pub mod seeded;
 pub mod stats;
+pub mod store;
 pub mod table;

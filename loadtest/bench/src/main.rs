@@ -1,15 +1,71 @@
 //! `bench`: runs one benchmark, or makes the data for one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
+use bench::export;
 use bench::renku_repo::{Shape, write_repository};
-use clap::{Parser, Subcommand};
+use bench::store::data::Platform;
+use bench::store::files::Files;
+use bench::table::Report;
+use clap::{Args, Parser, Subcommand};
+use time::OffsetDateTime;
 
 #[derive(Debug, Parser)]
 #[command(about = "Benchmarks of the pipeline and its parts against what they replace")]
 struct Cli {
+    #[command(flatten)]
+    places: Places,
     #[command(subcommand)]
     what: What,
+}
+
+/// Where things are.
+#[derive(Debug, Args)]
+struct Places {
+    #[arg(long, env = "HOME", hide = true)]
+    home: PathBuf,
+    /// For peers and data; default `~/.cache/renku-graph`.
+    #[arg(long, global = true)]
+    cache: Option<PathBuf>,
+    /// The folder of our executables; default: where this one is.
+    #[arg(long, global = true)]
+    programs: Option<PathBuf>,
+    /// The folder that tables are written to.
+    #[arg(long, global = true, default_value = "loadtest/results")]
+    results: PathBuf,
+}
+
+impl Places {
+    fn cache(&self) -> PathBuf {
+        self.cache
+            .clone()
+            .unwrap_or_else(|| self.home.join(".cache/renku-graph"))
+    }
+
+    fn program(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let here = std::env::current_exe().context("find this executable")?;
+        let folder = self
+            .programs
+            .clone()
+            .or_else(|| here.parent().map(Path::to_owned))
+            .unwrap_or_default();
+        let program = folder.join(name);
+        anyhow::ensure!(
+            program.exists(),
+            "{} is missing: build it with cargo build -p {name}",
+            program.display()
+        );
+        Ok(program)
+    }
+
+    fn save(&self, name: &str, report: &Report) -> anyhow::Result<()> {
+        use std::io::Write as _;
+        std::io::stdout()
+            .write_all(report.text().as_bytes())
+            .context("write to standard output")?;
+        report.save(&self.results.join(name))
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -27,10 +83,30 @@ enum What {
         slug: String,
         folder: PathBuf,
     },
+    /// Makes the data of the store benchmark.
+    Data {
+        #[arg(long, default_value_t = 20_000)]
+        projects: usize,
+        #[arg(long, default_value_t = 25)]
+        activities: usize,
+        folder: PathBuf,
+    },
+    /// Our export against `renku graph export`.
+    Export {
+        #[arg(long, default_value = "tests/fixtures")]
+        fixtures: PathBuf,
+        #[arg(long, default_value_t = 9)]
+        pairs: usize,
+        /// One pair, small repositories: proves that the benchmark runs.
+        #[arg(long)]
+        short: bool,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
-    match Cli::parse().what {
+    let Cli { places, what } = Cli::parse();
+    let now = OffsetDateTime::now_utc();
+    match what {
         What::Repo {
             activities,
             pushes,
@@ -47,6 +123,39 @@ fn main() -> anyhow::Result<()> {
                 pushes,
                 &folder,
             )?;
+        }
+        What::Data {
+            projects,
+            activities,
+            folder,
+        } => {
+            Files::make(
+                Platform {
+                    seed: 1,
+                    projects,
+                    activities,
+                },
+                &folder,
+            )?;
+        }
+        What::Export {
+            fixtures,
+            pairs,
+            short,
+        } => {
+            let settings = export::Settings {
+                fixtures,
+                cache: places.cache(),
+                renkuctl: places.program("renkuctl")?,
+                bench: places.program("bench")?,
+                pairs: if short { 1 } else { pairs },
+                generated: if short {
+                    vec![(50, 1)]
+                } else {
+                    vec![(1_000, 7), (10_000, 1)]
+                },
+            };
+            places.save("export-bench.md", &export::run(&settings, now)?)?;
         }
     }
     Ok(())

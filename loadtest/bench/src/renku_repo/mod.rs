@@ -9,14 +9,14 @@ mod git;
 mod index;
 mod objects;
 
-pub use git::write_repository;
+pub use git::{BRANCH, write_repository};
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use crate::seeded::Seeded;
-use encode::{class, compressed, metadata_path, plain, reference};
+use encode::{class, compressed, plain, reference};
 use index::{Index, PersistentLists};
 
 /// Activities that use one plan.
