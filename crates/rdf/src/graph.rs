@@ -159,8 +159,8 @@ impl Graph {
         let hasher = &self.hasher;
         if self.kinds.len() > known {
             let (text, ends, kinds) = (&self.text, &self.ends, &self.kinds);
-            for place in known..kinds.len() {
-                let hash = hasher.hash_one((kinds[place], text_of(text, ends, place)));
+            for (place, &kind) in kinds.iter().enumerate().skip(known) {
+                let hash = hasher.hash_one((kind, text_of(text, ends, place)));
                 if let Ok(entry) = self.index.find_entry(hash, |&other| other as usize == place) {
                     entry.remove();
                 }

@@ -122,7 +122,11 @@ impl Graph {
 
     /// The line formats have a grammar for IRIs; whatever does not fit would break the file for its reader.
     fn check_iris(&self, format: Format) -> Result<(), WriteError> {
-        for place in Known::ALL.len()..self.term_count() {
+        let mut is_used = vec![false; self.term_count()];
+        for term in self.triples().iter().flatten() {
+            is_used[term.place()] = true;
+        }
+        for place in (Known::ALL.len()..self.term_count()).filter(|&place| is_used[place]) {
             let term = TermId::at(place);
             let stored = self.stored(term);
             let iri = match self.kind(term) {
