@@ -13,7 +13,9 @@ use crate::facts::Aim;
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Trouble {
     /// 401 or 403: the token is not, or no longer, good for this project.
-    #[error("gitlab refuses the token: give gitlab.token the scopes read_api and read_repository, or make its user a member")]
+    #[error(
+        "gitlab refuses the token: give gitlab.token the scopes read_api and read_repository, or make its user a member"
+    )]
     Refused,
     /// 429.
     #[error("gitlab asks for fewer requests")]
@@ -22,8 +24,13 @@ pub enum Trouble {
         after: Option<Duration>,
     },
     /// Not reachable, too slow, or an error of its own.
-    #[error("gitlab is not available: {0}")]
-    Down(String),
+    #[error("gitlab is not available: {why}")]
+    Down {
+        /// What was seen.
+        why: String,
+        /// From its `Retry-After`, sent while under maintenance.
+        after: Option<Duration>,
+    },
     /// An answer that cannot be understood.
     #[error("gitlab's answer is not understood: {0}")]
     Garbage(String),
@@ -33,14 +40,30 @@ pub enum Trouble {
 }
 
 impl Trouble {
+    /// Not available, with no word on when it will be.
+    pub fn down(why: impl Into<String>) -> Self {
+        Self::Down {
+            why: why.into(),
+            after: None,
+        }
+    }
+
     /// A stable word for status and metrics.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Refused => "gitlab-refused",
             Self::Busy { .. } => "gitlab-busy",
-            Self::Down(_) => "gitlab-down",
+            Self::Down { .. } => "gitlab-down",
             Self::Garbage(_) => "gitlab-garbage",
             Self::Ours(_) => "internal",
+        }
+    }
+
+    /// The least wait that was asked for.
+    pub const fn after(&self) -> Option<Duration> {
+        match self {
+            Self::Busy { after } | Self::Down { after, .. } => *after,
+            _ => None,
         }
     }
 

@@ -14,7 +14,10 @@ impl Aim {
     /// None where the facts leave nothing to read: no commit yet, or no default branch.
     pub fn of(state: &ProjectState) -> Option<Self> {
         let branch = state.default_branch.clone().filter(|_| !state.empty_repository)?;
-        Some(Self { slug: state.slug.clone(), branch })
+        Some(Self {
+            slug: state.slug.clone(),
+            branch,
+        })
     }
 }
 
@@ -41,11 +44,15 @@ impl KnownFacts {
     pub fn of(record: &ProjectRecord) -> Result<Self, EncodeError> {
         let there = match &record.state {
             None => None,
-            Some(state) => {
-                Some(There { digest: digest_of(record.project_id, state)?, aim: Aim::of(state) })
-            }
+            Some(state) => Some(There {
+                digest: digest_of(record.project_id, state)?,
+                aim: Aim::of(state),
+            }),
         };
-        Ok(Self { state_version: record.state_version(), there })
+        Ok(Self {
+            state_version: record.state_version(),
+            there,
+        })
     }
 
     /// Whether these facts say what the known ones said.

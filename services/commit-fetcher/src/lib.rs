@@ -2,12 +2,26 @@
 //!
 //! * [`look`] decides, purely: what to ask, and what to write in which order;
 //! * [`edges`] is what it asks: GitLab for facts, git for content;
-//! * [`worker`] carries a look out for the events that the bus gives it.
+//! * [`Fetcher`] carries a look out for the events that the bus gives it;
+//! * [`build`] and [`CommitFetcher::run`] are the role.
 
 pub mod edges;
 pub mod facts;
+mod facts_source;
 pub mod look;
+#[cfg(test)]
+mod look_tests;
 pub mod memory;
+mod meters;
+pub mod publish;
 pub mod request;
+mod role;
 #[cfg(test)]
 mod samples;
+pub mod sections;
+mod worker;
+
+pub use facts_source::GitLabFacts;
+pub use meters::METRICS;
+pub use role::{BadSetting, BuildError, CommitFetcher, Config, build};
+pub use worker::{Fetcher, Sources};

@@ -106,8 +106,20 @@ impl Look {
         attempt: u32,
         patience: Patience,
     ) -> Step {
-        let aim = known.facts.as_ref().and_then(|facts| facts.there.as_ref()?.aim.clone());
-        let look = Self { project, generation, attempt, request, known, patience, hops: 0, seen: None };
+        let aim = known
+            .facts
+            .as_ref()
+            .and_then(|facts| facts.there.as_ref()?.aim.clone());
+        let look = Self {
+            project,
+            generation,
+            attempt,
+            request,
+            known,
+            patience,
+            hops: 0,
+            seen: None,
+        };
         match aim {
             Some(aim) => Step::Fetch(look, aim),
             None => Step::AskFacts(look),
@@ -123,8 +135,15 @@ impl Look {
     /// visibility must not wait for a repository that cannot be read.
     pub fn fetched(mut self, aim: Aim, what: Result<Head, FetchError>) -> Step {
         let missing = |seen: &Seen| seen.what == Err(FetchError::NoBranch);
-        let before = self.seen.take().is_some_and(|seen| seen.aim == aim && missing(&seen));
-        let mut seen = Seen { aim, what, twice: false };
+        let before = self
+            .seen
+            .take()
+            .is_some_and(|seen| seen.aim == aim && missing(&seen));
+        let mut seen = Seen {
+            aim,
+            what,
+            twice: false,
+        };
         seen.twice = before && missing(&seen);
         self.seen = Some(seen);
         Step::AskFacts(self)
@@ -139,7 +158,9 @@ impl Look {
         let mut state = match answer {
             Ok(state) => state,
             Err(FactsError::Gone) => return self.gone(now).map(Step::End),
-            Err(FactsError::Trouble(trouble)) => return Ok(Step::End(self.trouble(Vec::new(), trouble, now))),
+            Err(FactsError::Trouble(trouble)) => {
+                return Ok(Step::End(self.trouble(Vec::new(), trouble, now)));
+            }
         };
         let Some(aim) = Aim::of(&state) else {
             return self.nothing_to_read(state, now).map(Step::End);
@@ -157,7 +178,11 @@ impl Look {
                 self.nothing_to_read(state, now).map(Step::End)
             }
             Err(FetchError::NoBranch) => {
-                self.seen = Some(Seen { aim: aim.clone(), what: Err(FetchError::NoBranch), twice: false });
+                self.seen = Some(Seen {
+                    aim: aim.clone(),
+                    what: Err(FetchError::NoBranch),
+                    twice: false,
+                });
                 self.hop(state, aim, now)
             }
             Err(error) => {
@@ -167,7 +192,7 @@ impl Look {
                     FetchError::Trouble(trouble) => self.trouble(facts, trouble, now),
                     // The facts are there and the repository is not, which passes: GitLab makes a project before its repository.
                     FetchError::NoRepository | FetchError::NoBranch => {
-                        self.trouble(facts, Trouble::Down("the repository is not there yet".to_owned()), now)
+                        self.trouble(facts, Trouble::down("the repository is not there yet"), now)
                     }
                 }))
             }
@@ -180,12 +205,16 @@ impl Look {
             return Ok(Step::Fetch(self, aim));
         }
         let facts = self.facts_if_new(state, now)?;
-        let why = "the project was renamed or its default branch changed while it was read".to_owned();
-        Ok(Step::End(self.trouble(facts, Trouble::Down(why), now)))
+        let why = "the project was renamed or its default branch changed while it was read";
+        Ok(Step::End(self.trouble(facts, Trouble::down(why), now)))
     }
 
     fn gone(self, now: Timestamp) -> Result<Ending, EncodeError> {
-        let known_gone = self.known.facts.as_ref().is_some_and(|facts| facts.there.is_none());
+        let known_gone = self
+            .known
+            .facts
+            .as_ref()
+            .is_some_and(|facts| facts.there.is_none());
         let mut commands = Vec::new();
         if !known_gone {
             commands.push(Command::Facts(Box::new(self.facts_record(None, now))));
@@ -198,7 +227,11 @@ impl Look {
                 .to_owned(),
         );
         commands.push(Command::Status(Box::new(status)));
-        Ok(Ending { commands, outcome: Outcome::Done, how: "gone" })
+        Ok(Ending {
+            commands,
+            outcome: Outcome::Done,
+            how: "gone",
+        })
     }
 
     fn nothing_to_read(self, state: ProjectState, now: Timestamp) -> Result<Ending, EncodeError> {
@@ -208,23 +241,34 @@ impl Look {
         // Facts that leave nothing to read take the graph away: triple-generator answers them with Gone.
         status.awaits_generation = status.envelope.state_version;
         status.code = Some("nothing-to-read".to_owned());
-        status.message =
-            Some("the repository has no commit on a default branch: push one, or choose a default branch".to_owned());
+        status.message = Some(
+            "the repository has no commit on a default branch: push one, or choose a default branch"
+                .to_owned(),
+        );
         commands.push(Command::Status(Box::new(status)));
-        Ok(Ending { commands, outcome: Outcome::Done, how: "nothing-to-read" })
+        Ok(Ending {
+            commands,
+            outcome: Outcome::Done,
+            how: "nothing-to-read",
+        })
     }
 
     fn content(self, state: ProjectState, head: Head, now: Timestamp) -> Result<Ending, EncodeError> {
         let mut commands = self.facts_if_new(state, now)?;
-        let same = self.known.content.as_ref().filter(|known| {
-            known.sha == head.sha && known.r#ref == head.r#ref && !self.request.regenerate
-        });
+        let same =
+            self.known.content.as_ref().filter(|known| {
+                known.sha == head.sha && known.r#ref == head.r#ref && !self.request.regenerate
+            });
         if let Some(known) = same {
             let mut status = self.status(&commands, Stage::Looked, StageOutcome::NothingNew, now);
             status.envelope.covers = self.covers();
             status.awaits_generation = known.generation;
             commands.push(Command::Status(Box::new(status)));
-            return Ok(Ending { commands, outcome: Outcome::Done, how: "nothing-new" });
+            return Ok(Ending {
+                commands,
+                outcome: Outcome::Done,
+                how: "nothing-new",
+            });
         }
         let mut envelope = self.envelope(&commands, now);
         envelope.covers = self.covers();
@@ -241,7 +285,11 @@ impl Look {
             linked: Vec::new(),
             attached: Vec::new(),
         })));
-        Ok(Ending { commands, outcome: Outcome::Done, how: "content" })
+        Ok(Ending {
+            commands,
+            outcome: Outcome::Done,
+            how: "content",
+        })
     }
 
     fn rejected(self, mut commands: Vec<Command>, reason: Reason, now: Timestamp) -> Ending {
@@ -250,7 +298,11 @@ impl Look {
         status.code = Some(reason.code.to_owned());
         status.message = Some(reason.message.clone());
         commands.push(Command::Status(Box::new(status)));
-        Ending { commands, outcome: Outcome::Reject(reason), how: "rejected" }
+        Ending {
+            commands,
+            outcome: Outcome::Reject(reason),
+            how: "rejected",
+        }
     }
 
     /// Ends a look that failed for now.
@@ -275,15 +327,29 @@ impl Look {
             commands.push(Command::Status(Box::new(status)));
         }
         let after = match &trouble {
-            Trouble::Busy { after } => *after,
             Trouble::Refused => {
-                let doubled = 1u32.checked_shl(self.attempt.saturating_sub(1).min(20)).unwrap_or(1);
-                Some(self.patience.refused_first.saturating_mul(doubled).min(self.patience.refused_most))
+                let doubled = 1u32
+                    .checked_shl(self.attempt.saturating_sub(1).min(20))
+                    .unwrap_or(1);
+                Some(
+                    self.patience
+                        .refused_first
+                        .saturating_mul(doubled)
+                        .min(self.patience.refused_most),
+                )
             }
-            Trouble::Down(_) | Trouble::Garbage(_) | Trouble::Ours(_) => None,
+            other => other.after(),
         };
-        let outcome = Outcome::Retry { after, owner: trouble.owner(), why: trouble.to_string() };
-        Ending { commands, outcome, how: trouble.code() }
+        let outcome = Outcome::Retry {
+            after,
+            owner: trouble.owner(),
+            why: trouble.to_string(),
+        };
+        Ending {
+            commands,
+            outcome,
+            how: trouble.code(),
+        }
     }
 
     fn facts_if_new(&self, state: ProjectState, now: Timestamp) -> Result<Vec<Command>, EncodeError> {
@@ -294,13 +360,19 @@ impl Look {
         if known {
             return Ok(Vec::new());
         }
-        Ok(vec![Command::Facts(Box::new(self.facts_record(Some(state), now)))])
+        Ok(vec![Command::Facts(Box::new(
+            self.facts_record(Some(state), now),
+        ))])
     }
 
     fn facts_record(&self, state: Option<ProjectState>, now: Timestamp) -> ProjectRecord {
         let mut envelope = self.envelope(&[], now);
         envelope.state_version = self.generation;
-        ProjectRecord { envelope, project_id: self.project, state }
+        ProjectRecord {
+            envelope,
+            project_id: self.project,
+            state,
+        }
     }
 
     fn status(
@@ -329,7 +401,12 @@ impl Look {
             Command::Facts(record) => Some(record.state_version()),
             _ => None,
         });
-        let known = || self.known.facts.as_ref().map_or(StateVersion::default(), |facts| facts.state_version);
+        let known = || {
+            self.known
+                .facts
+                .as_ref()
+                .map_or(StateVersion::default(), |facts| facts.state_version)
+        };
         Envelope {
             record_version: RECORD_VERSION,
             generation: self.generation,
@@ -362,6 +439,30 @@ pub fn fetched_status(commit: &CommitFetched) -> EventStatus {
         code: None,
         message: None,
     }
+}
+
+/// The status that stands in for commands that cannot be done: `left` is the failed one and those after it. None where
+/// they answer for no events.
+pub fn rejected_instead(left: &[Command], reason: &Reason) -> Option<EventStatus> {
+    let (envelope, project_id) = match left.last()? {
+        Command::Facts(record) => (&record.envelope, record.project_id),
+        Command::Content(commit) => (&commit.envelope, commit.project_id),
+        Command::Status(status) => (&status.envelope, status.project_id),
+    };
+    let mut envelope = envelope.clone();
+    if matches!(left.first(), Some(Command::Facts(_))) {
+        envelope.state_version = StateVersion::default();
+    }
+    Some(EventStatus {
+        envelope,
+        project_id,
+        sha: None,
+        stage: Stage::Looked,
+        outcome: StageOutcome::Rejected,
+        awaits_generation: Generation::default(),
+        code: Some(reason.code.to_owned()),
+        message: Some(reason.message.clone()),
+    })
 }
 
 /// Takes in what a command wrote, once it is durable.

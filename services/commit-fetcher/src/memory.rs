@@ -4,7 +4,7 @@ use events::{Covers, ProjectRecord};
 use model::{Generation, Partition, ProjectId, Sha, Timestamp, TopicName};
 use parking_lot::Mutex;
 
-use crate::facts::KnownFacts;
+use crate::facts::{KnownFacts, There};
 
 /// What is remembered of one project between looks. A restart brings back what `renku.projects.v1` holds; the content
 /// is then unknown, so the first look after it writes the content again: the same bytes with a newer generation.
@@ -40,11 +40,37 @@ impl ProjectMemory {
 
     /// Takes in a facts record that is in the log.
     pub fn wrote_facts(&mut self, record: &ProjectRecord, known: KnownFacts) {
-        self.last = self.last.max(record.envelope.generation).max(record.state_version());
+        self.last = self
+            .last
+            .max(record.envelope.generation)
+            .max(record.state_version());
         if known.there.is_none() {
             self.content = None;
         }
         self.facts = Some(known);
+    }
+
+    /// Takes in a facts record read back at the start, in the order of the log.
+    ///
+    /// The last record should be the newest. If it is not, a process that had lost its partitions wrote it, and
+    /// compaction keeps it instead of the newer one: then nothing is taken as known, so that the facts are written again.
+    pub fn restore(&mut self, record: &ProjectRecord, mut known: KnownFacts) {
+        if let Some(newer) = self
+            .facts
+            .as_ref()
+            .filter(|facts| facts.state_version > known.state_version)
+        {
+            let aim = known.there.and_then(|there| there.aim);
+            let there = Some(There {
+                digest: events::Sha256::ZERO,
+                aim,
+            });
+            known = KnownFacts {
+                state_version: newer.state_version,
+                there,
+            };
+        }
+        self.wrote_facts(record, known);
     }
 }
 
@@ -67,7 +93,13 @@ impl Memories {
 
     /// Takes over a partition with what its compacted facts say.
     pub fn own(&self, partition: Partition, projects: HashMap<ProjectId, ProjectMemory>) {
-        self.0.lock().insert(partition, Owned { held_by: BTreeSet::new(), projects });
+        self.0.lock().insert(
+            partition,
+            Owned {
+                held_by: BTreeSet::new(),
+                projects,
+            },
+        );
     }
 
     /// Notes that this topic's partition of that number is assigned here.
@@ -118,6 +150,25 @@ impl Memories {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::samples;
+
+    #[test]
+    fn an_old_record_behind_a_newer_one_is_not_trusted() {
+        let mut old = samples::facts(7, "a/b", Some("main"));
+        let mut new = samples::facts(7, "a/c", Some("main"));
+        for (record, version) in [(&mut old, 5), (&mut new, 9)] {
+            record.envelope.generation = Generation::new(version);
+            record.envelope.state_version = Generation::new(version);
+        }
+        let mut memory = ProjectMemory::default();
+        for record in [&new, &old] {
+            memory.restore(record, KnownFacts::of(record).unwrap());
+        }
+        let facts = memory.facts.clone().unwrap();
+        assert_eq!((memory.last.get(), facts.state_version.get()), (9, 9));
+        assert!(!facts.says(old.project_id, old.state.as_ref().unwrap()).unwrap());
+        assert!(!facts.says(new.project_id, new.state.as_ref().unwrap()).unwrap());
+    }
 
     #[test]
     fn memories_go_with_the_last_topic() {
@@ -131,7 +182,11 @@ mod tests {
         }
         assert_eq!(memories.begin(partition, project, now).unwrap().0.get(), 5);
         memories.let_go(partition, &events::PUSH_EVENTS);
-        assert_eq!(memories.begin(partition, project, now).unwrap().0.get(), 6, "a number is used once");
+        assert_eq!(
+            memories.begin(partition, project, now).unwrap().0.get(),
+            6,
+            "a number is used once"
+        );
         memories.let_go(partition, &events::PUSH_EVENTS_BACKFILL);
         assert!(!memories.owns(partition));
         memories.update(partition, project, |memory| memory.covers = Covers::default());

@@ -113,8 +113,11 @@ mod tests {
 
     #[test]
     fn a_regression_makes_the_content_again() {
-        let event =
-            PushEvent::new(ProjectId::new(7).unwrap(), LookReason::Regression, Timestamp::from_micros(1));
+        let event = PushEvent::new(
+            ProjectId::new(7).unwrap(),
+            LookReason::Regression,
+            Timestamp::from_micros(1),
+        );
         assert!(Request::merge(&Decoder::default(), &[record(0, &event, None)]).regenerate);
     }
 

@@ -43,8 +43,11 @@ pub(crate) fn state(slug: &str, branch: Option<&str>) -> ProjectState {
 }
 
 pub(crate) fn head(sha: u8, branch: &str) -> Head {
-    let signature =
-        Signature { name: "Ada".into(), email: "ada@example.org".into(), at: Timestamp::from_micros(3) };
+    let signature = Signature {
+        name: "Ada".into(),
+        email: "ada@example.org".into(),
+        at: Timestamp::from_micros(3),
+    };
     Head {
         sha: Sha::new([sha; 20]),
         parents: Vec::new(),
@@ -61,7 +64,12 @@ pub(crate) fn event_record(
     offset: Offset,
     traceparent: Option<&str>,
 ) -> Record {
-    let origin = Origin { source: "test", at: event.envelope.observed_at, traceparent, id: None };
+    let origin = Origin {
+        source: "test",
+        at: event.envelope.observed_at,
+        traceparent,
+        id: None,
+    };
     let new = record_of(&events::PUSH_EVENTS, event, origin).unwrap();
     Record {
         topic: new.topic,

@@ -1,0 +1,212 @@
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::worker::{Lane, Source, WorkerConfig, WorkerEdges};
+use events::{PUSH_EVENTS, PUSH_EVENTS_BACKFILL, parked};
+use runtime::{Component, Edges, Tasks};
+use serde::{Deserialize, Serialize};
+
+use crate::look::Patience;
+use crate::worker::{Fetcher, ROLE, Sources};
+
+/// Section `[fetcher]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// How many projects are looked at at once.
+    pub concurrency: usize,
+    /// The first wait after GitLab was down, in milliseconds; it doubles each time.
+    pub retry_first_ms: u64,
+    /// The longest of these waits, in seconds.
+    pub retry_most_seconds: u64,
+    /// Push events that could not be answered for this long are parked, in hours. Below the seven days that their
+    /// topic keeps them.
+    pub give_up_hours: u64,
+    /// How many sections of metadata lists are remembered.
+    pub cached_sections: usize,
+    /// How long looks may take to end when the process stops, in seconds.
+    pub grace_seconds: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            concurrency: 8,
+            retry_first_ms: 500,
+            retry_most_seconds: 60,
+            give_up_hours: 72,
+            cached_sections: 50_000,
+            grace_seconds: 20,
+        }
+    }
+}
+
+/// A setting is out of its bounds.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("fetcher.{key} is {value}: {needed}")]
+pub struct BadSetting {
+    /// The key in the section.
+    pub key: &'static str,
+    /// What it is.
+    pub value: u64,
+    /// What is needed.
+    pub needed: &'static str,
+}
+
+impl Config {
+    /// Checks bounds.
+    pub fn check(&self) -> Result<(), BadSetting> {
+        let within = |key, value: u64, low, high, needed| {
+            if (low..=high).contains(&value) {
+                Ok(())
+            } else {
+                Err(BadSetting { key, value, needed })
+            }
+        };
+        within(
+            "concurrency",
+            self.concurrency as u64,
+            1,
+            256,
+            "1 to 256 are allowed",
+        )?;
+        within(
+            "retry_first_ms",
+            self.retry_first_ms,
+            1,
+            60_000,
+            "1 to 60000 are allowed",
+        )?;
+        within(
+            "retry_most_seconds",
+            self.retry_most_seconds,
+            1,
+            3_600,
+            "1 to 3600 are allowed",
+        )?;
+        within(
+            "give_up_hours",
+            self.give_up_hours,
+            1,
+            144,
+            "1 to 144 are allowed, events are kept for 168 hours",
+        )?;
+        within(
+            "cached_sections",
+            self.cached_sections as u64,
+            1,
+            10_000_000,
+            "1 to 10000000 are allowed",
+        )?;
+        within(
+            "grace_seconds",
+            self.grace_seconds,
+            1,
+            600,
+            "1 to 600 are allowed",
+        )
+    }
+
+    fn worker(&self, member: String) -> WorkerConfig {
+        let source = |topic, lane| Source {
+            parked: parked(&topic),
+            topic,
+            lane,
+        };
+        let sources = vec![
+            source(PUSH_EVENTS, Lane::Live),
+            source(PUSH_EVENTS_BACKFILL, Lane::Backfill),
+        ];
+        let mut worker = WorkerConfig::new(ROLE, member, sources);
+        worker.concurrency = self.concurrency;
+        // One look answers for all that waits.
+        worker.records_per_turn = usize::MAX;
+        worker.backoff.first = Duration::from_millis(self.retry_first_ms);
+        worker.backoff.most = Duration::from_secs(self.retry_most_seconds);
+        worker.grace = Duration::from_secs(self.grace_seconds);
+        worker
+    }
+}
+
+/// Why the role cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// See [`Config::check`].
+    #[error(transparent)]
+    Setting(#[from] BadSetting),
+    /// See [`runtime::metrics::MetricError`].
+    #[error(transparent)]
+    Metric(#[from] runtime::metrics::MetricError),
+}
+
+/// The role, ready to run.
+#[derive(Debug)]
+pub struct CommitFetcher {
+    fetcher: Arc<Fetcher>,
+    sources: Sources,
+    worker: WorkerConfig,
+    edges: Edges,
+    health: Component,
+}
+
+/// Checks the settings and puts the role together. Nothing is started and nothing is asked.
+pub fn build(config: &Config, sources: Sources, edges: &Edges) -> Result<CommitFetcher, BuildError> {
+    config.check()?;
+    let patience = Patience {
+        give_up_after: Duration::from_secs(config.give_up_hours * 3_600),
+        refused_most: Patience::default()
+            .refused_most
+            .max(Duration::from_secs(config.retry_most_seconds)),
+        ..Patience::default()
+    };
+    let cached = NonZeroUsize::new(config.cached_sections).unwrap_or(NonZeroUsize::MIN);
+    let fetcher = Fetcher::new(sources.clone(), patience, cached, edges)?;
+    let member = format!("{ROLE}-{:016x}", edges.randomness.bits64());
+    Ok(CommitFetcher {
+        fetcher: Arc::new(fetcher),
+        sources,
+        worker: config.worker(member),
+        edges: edges.clone(),
+        health: edges.health.component(ROLE),
+    })
+}
+
+impl CommitFetcher {
+    /// Starts the role's task in the group. It ends on the group's stop, after the looks in hand.
+    pub fn run(self, tasks: &Tasks) {
+        let stop = tasks.stop().clone();
+        let (clock, randomness) = (self.edges.clock.clone(), self.edges.randomness.clone());
+        let edges = WorkerEdges {
+            bus: self.sources.bus.clone(),
+            now: Arc::new(move || clock.now()),
+            spread: Arc::new(move || randomness.below(1 << 20) as f64 / (1u64 << 20) as f64),
+            observe: self.fetcher.meters().clone().observer(),
+        };
+        tasks.spawn_service(ROLE, async move {
+            self.health.ready();
+            let stopped = async move { stop.requested().await };
+            let ended = bus::worker::run(edges, self.worker, self.fetcher, stopped).await;
+            self.health.not_ready("stopped");
+            ended
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_checked() {
+        assert_eq!(Config::default().check(), Ok(()));
+        let config = Config {
+            give_up_hours: 200,
+            ..Config::default()
+        };
+        assert_eq!(
+            config.check().unwrap_err().to_string(),
+            "fetcher.give_up_hours is 200: 1 to 144 are allowed, events are kept for 168 hours"
+        );
+    }
+}

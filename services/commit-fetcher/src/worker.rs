@@ -1,0 +1,438 @@
+//! Carries looks out: the automaton of [`crate::look`] between the bus, GitLab, git and the blob store.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use blobs::Blobs;
+use bus::worker::{Lane, Turn, Worker};
+use bus::{Bus, BusError, NewRecord, Origin, ReadLimits, TopicPartition, record_of, value_of};
+use events::{COMMITS, Decoder, EVENT_STATUS, EncodeError, PROJECTS, ProjectRecord, TopicValue};
+use model::{Outcome, Owner, Partition, ProjectId, Reason, TopicName};
+use runtime::{Edges, TraceContext};
+use tracing::Instrument;
+
+use crate::edges::{ContentSource, FactsSource, FetchError, Fetched, Trouble};
+use crate::facts::KnownFacts;
+use crate::look::{Command, Ending, Look, Patience, Step, fetched_status, rejected_instead, remember};
+use crate::memory::{Memories, ProjectMemory};
+use crate::meters::Meters;
+use crate::publish::{PublishError, publish};
+use crate::request::{Request, project_of};
+use crate::sections::SectionCache;
+
+/// The group and the source of its records.
+pub(crate) const ROLE: &str = "commit-fetcher";
+
+/// What a worker stands on.
+#[derive(Clone)]
+pub struct Sources {
+    /// Where records come from and go to.
+    pub bus: Arc<dyn Bus>,
+    /// Where content goes.
+    pub blobs: Arc<dyn Blobs>,
+    /// GitLab's API.
+    pub facts: Arc<dyn FactsSource>,
+    /// Repositories.
+    pub content: Arc<dyn ContentSource>,
+}
+
+impl std::fmt::Debug for Sources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sources").finish_non_exhaustive()
+    }
+}
+
+/// Looks at projects, one turn one look. Drive it with [`bus::worker::run`], or call it turn by turn.
+pub struct Fetcher {
+    sources: Sources,
+    edges: Edges,
+    meters: Meters,
+    decoder: Decoder,
+    memories: Memories,
+    cache: Arc<SectionCache>,
+    patience: Patience,
+}
+
+impl std::fmt::Debug for Fetcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fetcher")
+            .field("projects", &self.memories.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a write of a look failed.
+#[derive(Debug, thiserror::Error)]
+enum WriteError {
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    #[error(transparent)]
+    Tripped(#[from] runtime::Tripped),
+}
+
+impl Fetcher {
+    /// A worker that remembers nothing yet.
+    ///
+    /// # Errors
+    /// When a metric of its catalogue is taken.
+    pub fn new(
+        sources: Sources,
+        patience: Patience,
+        cached_sections: NonZeroUsize,
+        edges: &Edges,
+    ) -> Result<Self, runtime::metrics::MetricError> {
+        Ok(Self {
+            sources,
+            edges: edges.clone(),
+            meters: Meters::register(&edges.metrics)?,
+            decoder: Decoder::default(),
+            memories: Memories::default(),
+            cache: Arc::new(SectionCache::new(cached_sections)),
+            patience,
+        })
+    }
+
+    pub(crate) fn meters(&self) -> &Meters {
+        &self.meters
+    }
+
+    async fn look(&self, project: ProjectId, turn: &Turn) -> Outcome {
+        let Some(partition) = turn.records.first().map(|(_, record)| record.partition) else {
+            return Outcome::Done;
+        };
+        let request = Request::merge(&self.decoder, turn.records.iter().map(|(_, record)| record));
+        let Some((generation, known)) = self.memories.begin(partition, project, self.edges.clock.now())
+        else {
+            return retry_us("the partition was given to another member");
+        };
+        let trace = request.trace(&*self.edges.randomness);
+        let span = tracing::info_span!(
+            "look",
+            project.id = %project,
+            generation = generation.get(),
+            trace.id = trace.trace_id(),
+            events = request.events,
+            causes = tracing::field::Empty,
+        );
+        if request.causes.len() > 1 {
+            span.record("causes", request.causes.join(" "));
+        }
+        let backfill = turn
+            .records
+            .iter()
+            .filter(|(lane, _)| *lane == Lane::Backfill)
+            .count();
+        let (live, unreadable) = (turn.records.len() - backfill, request.unreadable);
+        let look = Look::begin(project, generation, known, request, turn.attempt, self.patience);
+        let started = self.edges.clock.monotonic();
+        let (how, outcome) = self
+            .carry_out(Place { project, partition }, look, trace)
+            .instrument(span)
+            .await;
+        self.meters
+            .looked(how, self.edges.clock.monotonic().saturating_sub(started));
+        if !matches!(outcome, Outcome::Retry { .. }) {
+            self.meters.events(live, backfill, unreadable);
+        }
+        outcome
+    }
+
+    async fn carry_out(&self, place: Place, look: Step, trace: TraceContext) -> (&'static str, Outcome) {
+        let (ending, fetched) = match self.ask(place.project, look).await {
+            Ok(asked) => asked,
+            Err(error) => return failed(error),
+        };
+        let Ending {
+            commands,
+            outcome,
+            how,
+        } = ending;
+        for (n, command) in commands.iter().enumerate() {
+            let Err(error) = self.write(place, command, fetched.as_ref(), &trace).await else {
+                continue;
+            };
+            let reason = refusal(&error).filter(|_| !matches!(outcome, Outcome::Retry { .. }));
+            let Some((reason, status)) =
+                reason.and_then(|reason| Some((reason.clone(), rejected_instead(&commands[n..], &reason)?)))
+            else {
+                return failed(error);
+            };
+            return match self
+                .write(place, &Command::Status(Box::new(status)), None, &trace)
+                .await
+            {
+                Ok(()) => ("rejected", Outcome::Reject(reason)),
+                Err(error) => failed(error),
+            };
+        }
+        if let Err(tripped) = runtime::failpoint!("commit-fetcher.before-settle") {
+            return failed(tripped.into());
+        }
+        tracing::debug!(how, "looked");
+        (how, outcome)
+    }
+
+    async fn ask(&self, project: ProjectId, mut step: Step) -> Result<(Ending, Option<Fetched>), WriteError> {
+        let clock = &self.edges.clock;
+        let mut fetched = None;
+        loop {
+            let started = clock.monotonic();
+            step = match step {
+                Step::Fetch(look, aim) => {
+                    let answer = self.sources.content.fetch(project, &aim).await;
+                    self.meters
+                        .step("fetch", clock.monotonic().saturating_sub(started));
+                    runtime::failpoint!("commit-fetcher.after-fetch")?;
+                    let head = match answer {
+                        Ok(content) => {
+                            self.meters.fetched(content.bytes);
+                            let head = content.head.clone();
+                            fetched = Some(content);
+                            Ok(head)
+                        }
+                        Err(error) => {
+                            fetched = None;
+                            Err(error)
+                        }
+                    };
+                    look.fetched(aim, head)
+                }
+                Step::AskFacts(look) => {
+                    let answer = self.sources.facts.facts(project).await;
+                    self.meters
+                        .step("facts", clock.monotonic().saturating_sub(started));
+                    look.facts(answer, clock.now())?
+                }
+                Step::End(ending) => return Ok((ending, fetched)),
+            };
+        }
+    }
+
+    async fn write(
+        &self,
+        place: Place,
+        command: &Command,
+        fetched: Option<&Fetched>,
+        trace: &TraceContext,
+    ) -> Result<(), WriteError> {
+        match command {
+            Command::Facts(record) => {
+                self.append(vec![self.record(&PROJECTS, &**record, trace)?])
+                    .await?;
+            }
+            Command::Status(status) => {
+                self.append(vec![self.record(&EVENT_STATUS, &**status, trace)?])
+                    .await?;
+            }
+            Command::Content(commit) => {
+                // The automaton ends in content only after a fetch that succeeded.
+                let Some(fetched) = fetched else { return Ok(()) };
+                let mut commit = (**commit).clone();
+                let started = self.edges.clock.monotonic();
+                let sources = &self.sources;
+                let published = publish(
+                    place.project,
+                    fetched,
+                    &*sources.content,
+                    &*sources.blobs,
+                    &self.cache,
+                )
+                .await?;
+                self.meters
+                    .step("blobs", self.edges.clock.monotonic().saturating_sub(started));
+                self.meters.stored(published.stored);
+                runtime::failpoint!("commit-fetcher.after-blobs")?;
+                commit.sections = published.sections;
+                commit.attached = published.attached;
+                commit.linked.clone_from(&fetched.linked);
+                let status = fetched_status(&commit);
+                runtime::failpoint!("commit-fetcher.before-content")?;
+                let records = vec![
+                    self.record(&COMMITS, &commit, trace)?,
+                    self.record(&EVENT_STATUS, &status, trace)?,
+                ];
+                self.append(records).await?;
+            }
+        }
+        let mut remembered = Ok(());
+        self.memories.update(place.partition, place.project, |memory| {
+            remembered = remember(memory, command)
+        });
+        remembered?;
+        if matches!(command, Command::Facts(_)) {
+            self.meters.known_projects(self.memories.len());
+            runtime::failpoint!("commit-fetcher.after-facts")?;
+        }
+        Ok(())
+    }
+
+    fn record<T: TopicValue>(
+        &self,
+        topic: &TopicName,
+        value: &T,
+        trace: &TraceContext,
+    ) -> Result<NewRecord, EncodeError> {
+        let traceparent = trace.to_string();
+        let origin = Origin {
+            source: ROLE,
+            at: self.edges.clock.now(),
+            traceparent: Some(&traceparent),
+            id: None,
+        };
+        record_of(topic, value, origin)
+    }
+
+    async fn append(&self, records: Vec<NewRecord>) -> Result<(), BusError> {
+        let started = self.edges.clock.monotonic();
+        self.sources.bus.append(records).await?;
+        self.meters
+            .step("log", self.edges.clock.monotonic().saturating_sub(started));
+        Ok(())
+    }
+
+    async fn restore(&self, partitions: &[Partition]) -> Result<(), BusError> {
+        let mut projects: HashMap<Partition, HashMap<ProjectId, ProjectMemory>> = partitions
+            .iter()
+            .map(|partition| (*partition, HashMap::new()))
+            .collect();
+        bus::restore(
+            &*self.sources.bus,
+            &PROJECTS,
+            Some(partitions),
+            ReadLimits::default(),
+            |record| {
+                let Some(known) = projects.get_mut(&record.partition) else {
+                    return;
+                };
+                match value_of::<ProjectRecord>(&self.decoder, &record) {
+                    Ok(Some(facts)) => match KnownFacts::of(&facts) {
+                        Ok(summary) => known
+                            .entry(facts.project_id)
+                            .or_default()
+                            .restore(&facts, summary),
+                        Err(error) => {
+                            tracing::error!(project.id = %facts.project_id, %error, "facts not remembered")
+                        }
+                    },
+                    Ok(None) => {
+                        if let Some(project) = project_of(&record.key) {
+                            known.remove(&project);
+                        }
+                    }
+                    // They will be written anew at the next look.
+                    Err(error) => tracing::error!(position = %record.next(), %error, "facts cannot be read"),
+                }
+            },
+        )
+        .await?;
+        for (partition, projects) in projects {
+            self.memories.own(partition, projects);
+        }
+        self.meters.known_projects(self.memories.len());
+        Ok(())
+    }
+}
+
+/// Whose look it is.
+#[derive(Clone, Copy)]
+struct Place {
+    project: ProjectId,
+    partition: Partition,
+}
+
+fn failed(error: WriteError) -> (&'static str, Outcome) {
+    let trouble = match error {
+        WriteError::Publish(PublishError::Content(FetchError::Trouble(trouble))) => trouble,
+        other => Trouble::Ours(with_causes(&other)),
+    };
+    let after = trouble.after();
+    (
+        trouble.code(),
+        Outcome::Retry {
+            after,
+            owner: trouble.owner(),
+            why: trouble.to_string(),
+        },
+    )
+}
+
+/// Failures of a write that trying again does not help.
+fn refusal(error: &WriteError) -> Option<Reason> {
+    match error {
+        WriteError::Publish(PublishError::Content(FetchError::Rejected(reason))) => Some(reason.clone()),
+        WriteError::Bus(BusError::TooLarge { bytes, limit, .. }) => Some(too_large(*bytes, *limit)),
+        _ => None,
+    }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+fn retry_us(why: impl Into<String>) -> Outcome {
+    Outcome::Retry {
+        after: None,
+        owner: Owner::Us,
+        why: why.into(),
+    }
+}
+
+fn too_large(bytes: usize, limit: usize) -> Reason {
+    Reason {
+        code: "record-too-large",
+        owner: Owner::Caller,
+        message: format!(
+            "what is known of the project makes a record of {bytes} bytes and {limit} are allowed: it has too many members or links"
+        ),
+    }
+}
+
+#[async_trait]
+impl Worker for Fetcher {
+    async fn assigned(&self, partitions: &[TopicPartition]) -> Result<(), BusError> {
+        let mut unknown: Vec<Partition> = partitions
+            .iter()
+            .map(|slot| slot.partition)
+            .filter(|partition| !self.memories.owns(*partition))
+            .collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        if !unknown.is_empty() {
+            self.restore(&unknown).await?;
+        }
+        for slot in partitions {
+            self.memories.hold(slot.partition, &slot.topic);
+        }
+        Ok(())
+    }
+
+    fn revoked(&self, partitions: &[TopicPartition]) {
+        for slot in partitions {
+            self.memories.let_go(slot.partition, &slot.topic);
+        }
+        self.meters.known_projects(self.memories.len());
+    }
+
+    async fn handle(&self, turn: Turn) -> Outcome {
+        match project_of(&turn.key) {
+            Some(project) => self.look(project, &turn).await,
+            None => Outcome::Reject(Reason {
+                code: "no-project",
+                owner: Owner::Caller,
+                message: "the key of the event is not a project id: nothing can be looked at".to_owned(),
+            }),
+        }
+    }
+}
