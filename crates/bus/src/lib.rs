@@ -5,7 +5,10 @@
 //! * readers ([`Reader`]): views read all partitions from positions that they keep themselves;
 //! * workers ([`worker`]): the loop with turns between keys, retries and parked records, over any bus.
 
+mod embedded;
 mod error;
+mod local;
+mod memory;
 mod prefix;
 mod record;
 mod restore;
@@ -13,7 +16,9 @@ mod seam;
 mod typed;
 pub mod worker;
 
+pub use embedded::{EmbeddedBus, EmbeddedOptions};
 pub use error::{BoxError, BusError};
+pub use memory::MemoryBus;
 pub use record::{Headers, MAX_RECORD_BYTES, NewRecord, Record};
 pub use restore::restore;
 pub use seam::{

@@ -30,16 +30,6 @@ impl Prefix {
         }
         next
     }
-
-    /// How many are handed out and not passed by the prefix.
-    pub fn len(&self) -> usize {
-        self.handed_out.len()
-    }
-
-    /// Whether all that was handed out is settled.
-    pub fn is_empty(&self) -> bool {
-        self.handed_out.is_empty()
-    }
 }
 
 #[cfg(test)]
@@ -75,8 +65,6 @@ mod tests {
                 }
                 prop_assert_eq!(position, expected);
             }
-            let passed = position.map_or(0, |p| offsets.iter().filter(|o| **o < p.get()).count());
-            prop_assert_eq!(prefix.len(), offsets.len() - passed);
         }
     }
 
@@ -86,9 +74,7 @@ mod tests {
         prefix.hand_out(Offset::new(3));
         prefix.hand_out(Offset::new(3));
         prefix.hand_out(Offset::new(1));
-        assert_eq!(prefix.len(), 1);
         assert_eq!(prefix.settle(Offset::new(3)), Some(Offset::new(4)));
         assert_eq!(prefix.settle(Offset::new(3)), None);
-        assert!(prefix.is_empty());
     }
 }

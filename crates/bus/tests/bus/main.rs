@@ -1,0 +1,10 @@
+//! The conformance suite of the bus seam, on every implementation, and what is particular to one.
+
+mod conformance;
+mod embedded;
+mod harness;
+mod power;
+mod workers;
+
+conformance_on!(on_memory, crate::harness::Memory);
+conformance_on!(on_embedded, crate::harness::Embedded);
