@@ -1,0 +1,277 @@
+//! SPARQL queries over a caller's dataset.
+
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use access::VisibleSet;
+use model::{ProjectId, Slug};
+use oxigraph::model::{NamedNode, Triple};
+use oxigraph::sparql::{QueryEvaluationError, QueryResults, QuerySolution, SparqlEvaluator, Variable};
+use spargebra::{Query as Parsed, SparqlParser};
+
+use crate::dataset::Dataset;
+use crate::error::StoreError;
+use crate::read_rows;
+use crate::reader::Snapshot;
+use crate::scope::Scope;
+use crate::view::{Bounds, ScanError, Stop, View};
+
+/// What is wrong with the text of a query.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct SyntaxError {
+    /// What the parser says; it names line and column where it knows them.
+    pub message: String,
+}
+
+/// Why a query has no complete answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// Took longer than its limit.
+    #[error("the query took longer than {} s: make it more selective, or add a LIMIT", .0.as_secs_f32())]
+    Time(Duration),
+    /// Gave more rows than its limit.
+    #[error("the query has more than {0} rows: add a LIMIT")]
+    Rows(u64),
+    /// Looked at more quads than its limit, which bounds the memory that joins can take.
+    #[error("the query reads more than {0} quads: make it more selective")]
+    Quads(u64),
+    /// Somebody asked it to stop.
+    #[error("the query was stopped")]
+    Stopped,
+    /// The engine cannot do it, e.g. `SERVICE`.
+    #[error("the query cannot be evaluated: {0}")]
+    Refused(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Whoever takes the answer failed.
+    #[error("the answer could not be written")]
+    Write(#[from] std::io::Error),
+}
+
+/// Bounds of one query.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct QueryLimits {
+    /// From the beginning of evaluation to the last row.
+    pub time: Duration,
+    /// Rows or triples of the answer.
+    pub rows: u64,
+    /// Quads looked at.
+    pub quads: u64,
+}
+
+impl QueryLimits {
+    /// None but the snapshot's age.
+    pub const NONE: Self = Self {
+        time: Duration::MAX,
+        rows: u64::MAX,
+        quads: u64::MAX,
+    };
+}
+
+/// The form of a query decides what its answer is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum QueryForm {
+    /// Rows.
+    Select,
+    /// True or false.
+    Ask,
+    /// Triples.
+    Construct,
+    /// Triples.
+    Describe,
+}
+
+/// A query that was read.
+#[derive(Clone, Debug)]
+pub struct Query {
+    parsed: Parsed,
+    /// IRIs of default and named graphs, if the query or the protocol gives any.
+    dataset: Option<(Vec<String>, Vec<String>)>,
+}
+
+impl FromStr for Query {
+    type Err = SyntaxError;
+
+    fn from_str(text: &str) -> Result<Self, SyntaxError> {
+        Self::parse(text, None)
+    }
+}
+
+impl Query {
+    /// Reads a query. `base` is what its relative IRIs are relative to.
+    pub fn parse(text: &str, base: Option<&str>) -> Result<Self, SyntaxError> {
+        let mut parser = SparqlParser::new();
+        if let Some(base) = base {
+            parser = parser.with_base_iri(base).map_err(|error| SyntaxError {
+                message: error.to_string(),
+            })?;
+        }
+        let parsed = parser.parse_query(text).map_err(|error| SyntaxError {
+            message: error.to_string(),
+        })?;
+        let texts = |iris: &[NamedNode]| iris.iter().map(|iri| iri.as_str().to_owned()).collect();
+        let dataset = parsed.dataset().map(|given| {
+            (
+                texts(&given.default),
+                texts(given.named.as_deref().unwrap_or_default()),
+            )
+        });
+        Ok(Self { parsed, dataset })
+    }
+
+    /// Sets the dataset as the protocol's `default-graph-uri` and `named-graph-uri` do: they go before the query's own.
+    /// Without any the query's own stays.
+    #[must_use]
+    pub fn with_dataset(mut self, default: Vec<String>, named: Vec<String>) -> Self {
+        if !(default.is_empty() && named.is_empty()) {
+            self.dataset = Some((default, named));
+        }
+        self
+    }
+
+    /// Its form.
+    pub fn form(&self) -> QueryForm {
+        match self.parsed {
+            Parsed::Select { .. } => QueryForm::Select,
+            Parsed::Ask { .. } => QueryForm::Ask,
+            Parsed::Construct { .. } => QueryForm::Construct,
+            Parsed::Describe { .. } => QueryForm::Describe,
+        }
+    }
+}
+
+/// The answer, while it is being computed.
+pub enum Answer<'a> {
+    /// Of `SELECT`.
+    Rows(Vec<Variable>, Rows<'a>),
+    /// Of `ASK`.
+    Truth(bool),
+    /// Of `CONSTRUCT` and `DESCRIBE`.
+    Triples(Triples<'a>),
+}
+
+/// Rows of an answer.
+pub struct Rows<'a> {
+    rows: oxigraph::sparql::QuerySolutionIter<'a>,
+    meter: Meter,
+}
+
+/// Triples of an answer; one may come more than once.
+pub struct Triples<'a> {
+    triples: oxigraph::sparql::QueryTripleIter<'a>,
+    meter: Meter,
+}
+
+struct Meter {
+    limits: QueryLimits,
+    given: u64,
+}
+
+impl Meter {
+    fn pass<T>(&mut self, item: Result<T, QueryEvaluationError>) -> Result<T, QueryError> {
+        let item = item.map_err(|error| failure(error, self.limits))?;
+        self.given += 1;
+        if self.given > self.limits.rows {
+            return Err(QueryError::Rows(self.limits.rows));
+        }
+        Ok(item)
+    }
+}
+
+impl Iterator for Rows<'_> {
+    type Item = Result<QuerySolution, QueryError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let row = self.rows.next()?;
+        Some(self.meter.pass(row))
+    }
+}
+
+impl Iterator for Triples<'_> {
+    type Item = Result<Triple, QueryError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let triple = self.triples.next()?;
+        Some(self.meter.pass(triple))
+    }
+}
+
+fn failure(error: QueryEvaluationError, limits: QueryLimits) -> QueryError {
+    match error {
+        QueryEvaluationError::Dataset(error) => match error.downcast::<ScanError>() {
+            Ok(error) => match *error {
+                ScanError::Store(error) => error.into(),
+                ScanError::Stopped => QueryError::Stopped,
+                ScanError::Time => QueryError::Time(limits.time),
+                ScanError::Quads => QueryError::Quads(limits.quads),
+            },
+            Err(error) => QueryError::Refused(error.to_string()),
+        },
+        QueryEvaluationError::Cancelled => QueryError::Stopped,
+        other => QueryError::Refused(other.to_string()),
+    }
+}
+
+impl Snapshot {
+    /// Evaluates a query on what a caller may see, and hands the answer to `take` while it is being computed.
+    ///
+    /// Blocks; not for async threads. `FROM`, `FROM NAMED` and their like narrow the caller's dataset; graphs that are hidden
+    /// or absent are empty.
+    pub fn query<T>(
+        &self,
+        visible: &VisibleSet,
+        query: &Query,
+        limits: QueryLimits,
+        stop: &Stop,
+        take: impl FnOnce(Answer<'_>) -> Result<T, QueryError>,
+    ) -> Result<T, QueryError> {
+        let mut scope = self.scope(visible)?;
+        if let Some((default, named)) = &query.dataset {
+            let narrowed = scope.narrowed(&self.named(&scope, default)?, &self.named(&scope, named)?);
+            scope = narrowed.into();
+        }
+        let now = Instant::now();
+        let bounds = Bounds {
+            until: now.checked_add(limits.time).unwrap_or_else(|| self.until()),
+            quads: limits.quads,
+            stop: stop.clone(),
+        };
+        let view = View::new(self, scope, bounds)?;
+        let mut prepared = SparqlEvaluator::new().for_query(query.parsed.clone());
+        // The dataset is narrowed already; the engine's own way would give equal triples of several graphs several times.
+        *prepared.dataset_mut() = Default::default();
+        let results = prepared
+            .on_queryable_dataset(Dataset(view.into()))
+            .execute()
+            .map_err(|error| failure(error, limits))?;
+        let meter = Meter { limits, given: 0 };
+        take(match results {
+            QueryResults::Solutions(rows) => Answer::Rows(rows.variables().to_vec(), Rows { rows, meter }),
+            QueryResults::Boolean(truth) => Answer::Truth(truth),
+            QueryResults::Graph(triples) => Answer::Triples(Triples { triples, meter }),
+        })
+    }
+
+    /// The visible projects of graph names.
+    fn named(&self, scope: &Scope, iris: &[String]) -> Result<Vec<ProjectId>, StoreError> {
+        let shared = self.shared();
+        let mut projects = Vec::new();
+        for iri in iris {
+            let slug = shared
+                .names
+                .below_projects(iri)
+                .and_then(|below| below.parse::<Slug>().ok());
+            if let Some(slug) = slug {
+                projects.extend(read_rows::project_of_slug(
+                    &shared.tables,
+                    &self.txn,
+                    &slug,
+                    |project| scope.sees(project),
+                )?);
+            }
+        }
+        Ok(projects)
+    }
+}

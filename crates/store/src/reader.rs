@@ -1,0 +1,308 @@
+//! Snapshots: data, facts and positions of one moment.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use access::{Caller, ProjectAccess, VisibleSet};
+use heed::{RoTxn, WithoutTls};
+use model::{Digest, LogId, Offset, Partition, Position, ProjectId, Slug, TopicName};
+use parking_lot::Mutex;
+
+use crate::change::{Facts, GraphState, Pending};
+use crate::environment::Shared;
+use crate::error::StoreError;
+use crate::read_rows;
+use crate::row::{AccessRow, Take, project_of};
+use crate::scope::Scope;
+use crate::tables::meta;
+use crate::writer::{Applied, offset, partition_key, status_key};
+
+/// How many scopes are remembered: the callers of the present epoch and of the one before.
+const REMEMBERED: usize = 4;
+
+struct Decided {
+    visible: Arc<VisibleSet>,
+    scope: Arc<Scope>,
+}
+
+/// Reads a view. Cheap to clone.
+#[derive(Clone)]
+pub struct Reader {
+    shared: Arc<Shared>,
+    decided: Arc<Mutex<Vec<Decided>>>,
+}
+
+impl Reader {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            decided: Arc::default(),
+        }
+    }
+
+    /// The state of this moment. Cheap; hold it for one answer only.
+    pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        let shared = &self.shared;
+        let txn = shared
+            .env
+            .clone()
+            .static_read_txn()
+            .map_err(|error| match error {
+                heed::Error::Mdb(heed::MdbError::ReadersFull) => {
+                    StoreError::ReadersFull(shared.options.max_readers)
+                }
+                other => other.into(),
+            })?;
+        Ok(Snapshot {
+            epoch: shared.tables.number(&txn, meta::EPOCH)?,
+            until: Instant::now() + shared.options.snapshot_age,
+            txn,
+            reader: self.clone(),
+        })
+    }
+
+    /// Bytes that the view takes on disk.
+    pub fn disk_size(&self) -> Result<u64, StoreError> {
+        Ok(self.shared.env.real_disk_size()?)
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &std::path::Path {
+        &self.shared.path
+    }
+}
+
+/// Data, facts and positions of one moment. It ends by itself: see `snapshot_age`.
+pub struct Snapshot {
+    pub(crate) txn: RoTxn<'static, WithoutTls>,
+    reader: Reader,
+    epoch: u64,
+    until: Instant,
+}
+
+impl Snapshot {
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.reader.shared
+    }
+
+    pub(crate) fn until(&self) -> Instant {
+        self.until
+    }
+
+    /// What a caller may see at this moment.
+    pub fn visible(&self, caller: Caller) -> Result<Arc<VisibleSet>, StoreError> {
+        let decided = self.reader.decided.lock();
+        if let Some(known) = decided.iter().find(|d| self.is_of(&d.visible, caller)) {
+            return Ok(known.visible.clone());
+        }
+        drop(decided);
+        let mut facts = Vec::new();
+        for row in self.shared().tables.access.iter(&self.txn)? {
+            let (key, row) = row?;
+            if let Some(visibility) = AccessRow::read(row)?.visibility {
+                facts.push(ProjectAccess {
+                    project: project_of(key)?,
+                    visibility,
+                });
+            }
+        }
+        let visible = Arc::new(VisibleSet::decide(caller, self.epoch, facts));
+        let scope = Arc::new(Scope::load(&self.shared().tables, &self.txn, &visible)?);
+        let mut decided = self.reader.decided.lock();
+        if !decided.iter().any(|d| self.is_of(&d.visible, caller)) {
+            if decided.len() >= REMEMBERED {
+                decided.remove(0);
+            }
+            decided.push(Decided {
+                visible: visible.clone(),
+                scope,
+            });
+        }
+        Ok(visible)
+    }
+
+    fn is_of(&self, visible: &VisibleSet, caller: Caller) -> bool {
+        visible.caller() == caller && visible.epoch() == self.epoch
+    }
+
+    pub(crate) fn scope(&self, visible: &VisibleSet) -> Result<Arc<Scope>, StoreError> {
+        if visible.epoch() != self.epoch {
+            return Err(StoreError::OtherEpoch {
+                set: visible.epoch(),
+                snapshot: self.epoch,
+            });
+        }
+        let decided = self.reader.decided.lock();
+        if let Some(known) = decided.iter().find(|d| *d.visible == *visible) {
+            return Ok(known.scope.clone());
+        }
+        drop(decided);
+        Ok(Arc::new(Scope::load(&self.shared().tables, &self.txn, visible)?))
+    }
+
+    /// The visible project of that slug. Hidden and absent are the same.
+    pub fn project_by_slug(
+        &self,
+        visible: &VisibleSet,
+        slug: &Slug,
+    ) -> Result<Option<ProjectId>, StoreError> {
+        read_rows::project_of_slug(&self.shared().tables, &self.txn, slug, |project| {
+            visible.contains(project)
+        })
+    }
+
+    /// The facts of a visible project.
+    pub fn facts(&self, visible: &VisibleSet, project: ProjectId) -> Result<Option<Facts>, StoreError> {
+        match visible.contains(project) {
+            true => read_rows::facts(&self.shared().tables, &self.txn, project),
+            false => Ok(None),
+        }
+    }
+
+    /// What is applied of a visible project.
+    pub fn applied(
+        &self,
+        visible: &VisibleSet,
+        project: ProjectId,
+    ) -> Result<Option<GraphState>, StoreError> {
+        match visible.contains(project) {
+            true => read_rows::applied(&self.shared().tables, &self.txn, project),
+            false => Ok(None),
+        }
+    }
+
+    /// Name and row of every status of a visible project, by name.
+    pub fn statuses(
+        &self,
+        visible: &VisibleSet,
+        project: ProjectId,
+    ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        if !visible.contains(project) {
+            return Ok(Vec::new());
+        }
+        let prefix = status_key(project, "");
+        let mut statuses = Vec::new();
+        for row in self.shared().tables.status.prefix_iter(&self.txn, &prefix)? {
+            let (key, row) = row?;
+            let name = String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
+            statuses.push((name, row.to_vec()));
+        }
+        Ok(statuses)
+    }
+
+    /// The writer's note on a project: which push events are answered for. It says nothing about the project itself, and is
+    /// asked for by those who wait, whoever they are.
+    pub fn note(&self, project: ProjectId) -> Result<Option<Vec<u8>>, StoreError> {
+        let id = project.get().to_be_bytes();
+        Ok(self
+            .shared()
+            .tables
+            .notes
+            .get(&self.txn, &id)?
+            .map(<[u8]>::to_vec))
+    }
+
+    /// The log that the positions are of; None: nothing was ever applied.
+    pub fn log(&self) -> Result<Option<LogId>, StoreError> {
+        let Some(bytes) = self.shared().tables.meta.get(&self.txn, meta::LOG)? else {
+            return Ok(None);
+        };
+        bytes
+            .try_into()
+            .map(|bytes| Some(LogId(u128::from_be_bytes(bytes))))
+            .map_err(|_| StoreError::Damaged("the log's id is not 16 bytes"))
+    }
+
+    /// Where reading goes on, for every partition that was ever read.
+    pub fn positions(&self) -> Result<Vec<Position>, StoreError> {
+        let mut positions = Vec::new();
+        for row in self.shared().tables.positions.iter(&self.txn)? {
+            let (key, next) = row?;
+            positions.push(Position {
+                topic: topic_of(key)?,
+                partition: partition_of(key)?,
+                next: offset(next)?,
+            });
+        }
+        Ok(positions)
+    }
+
+    /// Where reading of one partition goes on.
+    pub fn position(&self, topic: &TopicName, partition: Partition) -> Result<Option<Offset>, StoreError> {
+        let key = partition_key(topic, partition);
+        self.shared()
+            .tables
+            .positions
+            .get(&self.txn, &key)?
+            .map(offset)
+            .transpose()
+    }
+
+    /// Records that were left out: the position of each, and why.
+    pub fn rejects(&self) -> Result<Vec<(Position, String)>, StoreError> {
+        let mut rejects = Vec::new();
+        for row in self.shared().tables.rejects.iter(&self.txn)? {
+            let (key, reason) = row?;
+            let cut = key.len().saturating_sub(8);
+            rejects.push((
+                Position {
+                    topic: topic_of(&key[..cut])?,
+                    partition: partition_of(&key[..cut])?,
+                    next: offset(&key[cut..])?,
+                },
+                String::from_utf8_lossy(reason).into_owned(),
+            ));
+        }
+        Ok(rejects)
+    }
+
+    /// The graph record of a project that waits for facts. For operators and tests.
+    pub fn pending(&self, project: ProjectId) -> Result<Option<Pending>, StoreError> {
+        read_rows::pending(&self.shared().tables, &self.txn, project)
+    }
+
+    /// Which generations of a project were applied, each how often; the newest first. For tests.
+    pub fn applied_log(&self, project: ProjectId) -> Result<Vec<Applied>, StoreError> {
+        let prefix = project.get().to_be_bytes();
+        let mut log = Vec::new();
+        for row in self.shared().tables.log.rev_prefix_iter(&self.txn, &prefix)? {
+            let (key, times) = row?;
+            log.push((Take(&key[4..]).generation()?, Take(times).u32()?));
+        }
+        Ok(log)
+    }
+
+    /// Every project that has facts or a graph, with what both say. For digests and operators.
+    pub(crate) fn all_projects(&self) -> Result<Vec<ProjectId>, StoreError> {
+        let mut projects = Vec::new();
+        for row in self.shared().tables.access.iter(&self.txn)? {
+            projects.push(project_of(row?.0)?);
+        }
+        Ok(projects)
+    }
+
+    pub(crate) fn rows(&self, project: ProjectId) -> Result<(Option<Facts>, Option<GraphState>), StoreError> {
+        let tables = &self.shared().tables;
+        Ok((
+            read_rows::facts(tables, &self.txn, project)?,
+            read_rows::applied(tables, &self.txn, project)?,
+        ))
+    }
+
+    /// The digest of nothing.
+    pub(crate) const NO_DIGEST: Digest = Digest::new([0; 32]);
+}
+
+fn topic_of(key: &[u8]) -> Result<TopicName, StoreError> {
+    let damaged = || StoreError::Damaged("a position has no topic");
+    let end = key.len().checked_sub(5).ok_or_else(damaged)?;
+    std::str::from_utf8(&key[..end])
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(damaged)
+}
+
+fn partition_of(key: &[u8]) -> Result<Partition, StoreError> {
+    let from = key.len().saturating_sub(4);
+    Take(&key[from..]).u32().map(Partition::new)
+}

@@ -1,0 +1,305 @@
+//! One query's view of a snapshot: what it may touch, names as they are now, terms that it made up, and its limits.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use heed::RoTxn;
+use model::{ProjectId, Slug};
+use oxigraph::model::{NamedNode, Term};
+use rustc_hash::FxHashMap;
+
+use crate::dictionary;
+use crate::error::StoreError;
+use crate::inline::{inline, outline};
+use crate::lexical::{read_term, write_literal};
+use crate::names::{Names, derived_bytes};
+use crate::order::KEY;
+use crate::read_rows;
+use crate::reader::Snapshot;
+use crate::row::project_of;
+use crate::scope::Scope;
+use crate::tables::{Tables, meta};
+use crate::term_id::{Kind, TermId};
+
+/// Asks a running query to stop. Cheap to clone; one per query.
+#[derive(Clone, Default, Debug)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// The query ends with an error at the next quad that it reads.
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Why a scan ended before its end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ScanError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the query was stopped")]
+    Stopped,
+    #[error("the query took too long")]
+    Time,
+    #[error("the query read too many quads")]
+    Quads,
+}
+
+impl From<heed::Error> for ScanError {
+    fn from(error: heed::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// Bounds of one evaluation.
+#[derive(Clone)]
+pub(crate) struct Bounds {
+    pub(crate) until: Instant,
+    pub(crate) quads: u64,
+    pub(crate) stop: Stop,
+}
+
+#[derive(Default)]
+struct MadeUp {
+    ids: FxHashMap<Term, TermId>,
+    terms: Vec<Term>,
+}
+
+/// All keys of a small set of graphs, in one order.
+pub(crate) type SortedKeys = Rc<Vec<[u8; KEY]>>;
+
+pub(crate) struct View<'a> {
+    pub(crate) tables: Tables,
+    pub(crate) txn: &'a RoTxn<'a>,
+    pub(crate) scope: Arc<Scope>,
+    names: &'a Names,
+    /// Whether any repository names a project by its text.
+    pub(crate) has_foreign: bool,
+    bounds: Bounds,
+    snapshot_until: Instant,
+    read: Cell<u64>,
+    /// Quads that were passed over because they are hidden, over all scans.
+    pub(crate) hidden: Cell<u64>,
+    /// The default graph (0) and the named graphs (1) in each order, if they are small and were wanted.
+    pub(crate) sorted: RefCell<[[Option<SortedKeys>; 3]; 2]>,
+    made_up: RefCell<MadeUp>,
+    now: RefCell<FxHashMap<TermId, TermId>>,
+    said: RefCell<FxHashMap<TermId, Option<TermId>>>,
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn new(snapshot: &'a Snapshot, scope: Arc<Scope>, bounds: Bounds) -> Result<Self, StoreError> {
+        let shared = snapshot.shared();
+        let mut view = Self::plain(snapshot, scope);
+        view.bounds = bounds;
+        view.has_foreign = shared.tables.number(&snapshot.txn, meta::FOREIGN)? > 0;
+        Ok(view)
+    }
+
+    /// Without bounds of its own, and without looking for other names of projects.
+    pub(crate) fn plain(snapshot: &'a Snapshot, scope: Arc<Scope>) -> Self {
+        let shared = snapshot.shared();
+        Self {
+            tables: shared.tables,
+            txn: &snapshot.txn,
+            scope,
+            names: &shared.names,
+            has_foreign: false,
+            bounds: Bounds {
+                until: snapshot.until(),
+                quads: u64::MAX,
+                stop: Stop::default(),
+            },
+            snapshot_until: snapshot.until(),
+            read: Cell::new(0),
+            hidden: Cell::new(0),
+            sorted: RefCell::default(),
+            made_up: RefCell::default(),
+            now: RefCell::default(),
+            said: RefCell::default(),
+        }
+    }
+
+    /// To be called for every row that is looked at.
+    #[inline]
+    pub(crate) fn tick(&self) -> Result<(), ScanError> {
+        let read = self.read.get() + 1;
+        self.read.set(read);
+        if read.is_multiple_of(256) {
+            self.check(read)
+        } else {
+            Ok(())
+        }
+    }
+
+    #[cold]
+    fn check(&self, read: u64) -> Result<(), ScanError> {
+        if self.bounds.stop.is_set() {
+            return Err(ScanError::Stopped);
+        }
+        if read > self.bounds.quads {
+            return Err(ScanError::Quads);
+        }
+        let now = Instant::now();
+        if now > self.bounds.until {
+            return Err(ScanError::Time);
+        }
+        if now > self.snapshot_until {
+            return Err(StoreError::SnapshotTooOld.into());
+        }
+        Ok(())
+    }
+
+    /// The id of a term of the query; one that the data has not is made up.
+    pub(crate) fn id_of(&self, term: Term) -> Result<TermId, StoreError> {
+        let known = match &term {
+            Term::NamedNode(iri) => match self.names.below_projects(iri.as_str()) {
+                Some(below) => match self.project_term(below)? {
+                    Some(id) => Some(id),
+                    None => self.find(Kind::Foreign, iri.as_str().as_bytes())?,
+                },
+                None => self.find(Kind::Named, iri.as_str().as_bytes())?,
+            },
+            Term::BlankNode(node) => self.find(Kind::Blank, node.as_str().as_bytes())?,
+            Term::Literal(literal) => {
+                let datatype = literal.datatype();
+                let whole = match literal.language() {
+                    None => inline(literal.value(), datatype.as_str()),
+                    Some(_) => None,
+                };
+                match whole {
+                    Some(id) => Some(id),
+                    None => {
+                        let mut bytes = Vec::with_capacity(literal.value().len() + 8);
+                        write_literal(literal.value(), datatype.as_str(), literal.language(), &mut bytes);
+                        self.find(Kind::Literal, &bytes)?
+                    }
+                }
+            }
+        };
+        if let Some(id) = known {
+            return Ok(id);
+        }
+        let mut made_up = self.made_up.borrow_mut();
+        if let Some(id) = made_up.ids.get(&term) {
+            return Ok(*id);
+        }
+        let id = TermId::new(Kind::Extra, made_up.terms.len() as u64);
+        made_up.terms.push(term.clone());
+        made_up.ids.insert(term, id);
+        Ok(id)
+    }
+
+    fn find(&self, kind: Kind, bytes: &[u8]) -> Result<Option<TermId>, StoreError> {
+        dictionary::find(&self.tables, self.txn, kind, bytes)
+    }
+
+    /// What a text below `projects/` names now: a visible project's node, or a node derived from it.
+    fn project_term(&self, below: &str) -> Result<Option<TermId>, StoreError> {
+        for (slug, rest) in Names::slug_readings(below) {
+            let Ok(slug) = slug.parse::<Slug>() else { continue };
+            let project = read_rows::project_of_slug(&self.tables, self.txn, &slug, |p| self.scope.sees(p))?;
+            let Some(project) = project else { continue };
+            if rest.is_empty() {
+                return Ok(Some(project_node(project)));
+            }
+            let derived = self.find(Kind::Derived, &derived_bytes(project, rest))?;
+            if derived.is_some() {
+                return Ok(derived);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The term as it is written.
+    pub(crate) fn text_of(&self, id: TermId) -> Result<Term, StoreError> {
+        let kind = id
+            .kind()
+            .ok_or(StoreError::Damaged("a quad has an id of no kind"))?;
+        match kind {
+            Kind::Project => {
+                let project = ProjectId::new(id.value() as i64)
+                    .map_err(|_| StoreError::Damaged("a project's node has no id"))?;
+                Ok(self.iri_below(project, "")?.into())
+            }
+            Kind::Derived => {
+                let bytes = dictionary::text(&self.tables, self.txn, id)?;
+                let suffix = std::str::from_utf8(&bytes[4..])
+                    .map_err(|_| StoreError::Damaged("a derived node is not UTF-8"))?;
+                Ok(self.iri_below(project_of(bytes)?, suffix)?.into())
+            }
+            Kind::Extra => self
+                .made_up
+                .borrow()
+                .terms
+                .get(id.value() as usize)
+                .cloned()
+                .ok_or(StoreError::Damaged("a term is of another query")),
+            _ if id.in_dictionary() => read_term(kind, dictionary::text(&self.tables, self.txn, id)?),
+            _ => outline(id)
+                .map(Term::from)
+                .ok_or(StoreError::Damaged("an id has no text")),
+        }
+    }
+
+    fn iri_below(&self, project: ProjectId, suffix: &str) -> Result<NamedNode, StoreError> {
+        let row = read_rows::access(&self.tables, self.txn, project)?
+            .filter(|row| !row.slug.is_empty())
+            .ok_or(StoreError::Damaged("a project's node has no slug"))?;
+        let mut iri = self.names.project_iri(row.slug);
+        iri.push_str(suffix);
+        Ok(NamedNode::new_unchecked(iri))
+    }
+
+    /// What a term that a repository said names now. Most terms name themselves.
+    pub(crate) fn now(&self, id: TermId) -> Result<TermId, StoreError> {
+        if !id.is_foreign() {
+            return Ok(id);
+        }
+        if let Some(now) = self.now.borrow().get(&id) {
+            return Ok(*now);
+        }
+        let text = dictionary::text(&self.tables, self.txn, id)?;
+        let below = std::str::from_utf8(text)
+            .ok()
+            .and_then(|text| self.names.below_projects(text));
+        let now = match below {
+            Some(below) => self.project_term(below)?.unwrap_or(id),
+            None => id,
+        };
+        self.now.borrow_mut().insert(id, now);
+        Ok(now)
+    }
+
+    /// How repositories that do not know better say a project's node, if one does.
+    pub(crate) fn said(&self, id: TermId) -> Result<Option<TermId>, StoreError> {
+        if !self.has_foreign || !id.has_changing_text() {
+            return Ok(None);
+        }
+        if let Some(said) = self.said.borrow().get(&id) {
+            return Ok(*said);
+        }
+        let said = match self.text_of(id)? {
+            Term::NamedNode(iri) => self.find(Kind::Foreign, iri.as_str().as_bytes())?,
+            _ => None,
+        };
+        // Two projects may have one slug for a moment; the text names the one of them.
+        let said = match said {
+            Some(foreign) if self.now(foreign)? == id => Some(foreign),
+            _ => None,
+        };
+        self.said.borrow_mut().insert(id, said);
+        Ok(said)
+    }
+}
+
+pub(crate) fn project_node(project: ProjectId) -> TermId {
+    TermId::new(Kind::Project, u64::from(project.get()))
+}
