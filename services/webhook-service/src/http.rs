@@ -190,7 +190,7 @@ impl Inner {
             project.id = project.get(),
             position = %position,
             trace_id = %trace.trace_id(),
-            took_ms = took.as_secs_f64() * 1_000.0,
+            took_ms = took.as_micros() as f64 / 1_000.0,
             "hook accepted"
         );
         Ok(Receipt {

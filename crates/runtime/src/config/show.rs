@@ -9,6 +9,8 @@ impl<T: Serialize> Loaded<T> {
         let table = toml::Table::try_from(&self.settings).map_err(ConfigError::NotShown)?;
         let lines: Vec<_> = leaves(&table)
             .into_iter()
+            // An empty section: none of its optional keys is set.
+            .filter(|(_, value)| !value.is_table())
             .map(|(key, value)| (format!("{key} = {value}"), self.source_of(&key)))
             .collect();
         let width = lines
