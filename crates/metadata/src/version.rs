@@ -74,9 +74,8 @@ fn version_in_yaml(bytes: &[u8]) -> u64 {
         let value = match line.rsplit_once(": ").or_else(|| line.rsplit_once(':')) {
             Some((key, value)) => {
                 let key = key.trim().trim_matches(['\'', '"']);
-                after_key = key.ends_with("schemaVersion") || key == "version";
-                if !after_key && !key.ends_with("@value") {
-                    continue;
+                if key != "@value" {
+                    after_key = key.ends_with("schemaVersion") || key == "version";
                 }
                 value
             }
