@@ -99,7 +99,7 @@ fn too_old(connection: &Connection, pid: Pid, due: i64, most: i64) -> rusqlite::
     let mut rows = oldest.query(range)?;
     let mut gone = Vec::new();
     while let Some(row) = rows.next()? {
-        if row.get::<_, i64>(1)? > due {
+        if row.get::<_, i64>(1)? >= due {
             break;
         }
         gone.push(row.get(0)?);

@@ -555,6 +555,7 @@ pub async fn retention_takes_the_old<H: Harness>() {
         (Offset::new(10), Offset::new(10)),
         "offsets are not used again"
     );
+    drop(bus);
     let harness = harness.reopened().await;
     let position = harness.bus().append(vec![record(AGED, "k", "v")]).await.unwrap();
     assert_eq!(position[0].next, Offset::new(11));

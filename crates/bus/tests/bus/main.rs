@@ -1,5 +1,12 @@
 //! The conformance suite of the bus seam, on every implementation, and what is particular to one.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and prints"
+)]
+
 mod conformance;
 mod embedded;
 mod harness;
