@@ -226,8 +226,11 @@ async fn a_failing_key_waits_and_holds_up_nobody() {
         .unwrap();
     let started = tokio::time::Instant::now();
     work(&bus, &script, config(), 22).await;
-    let done = script.done.lock();
-    assert_eq!(done[20..], ["bad1", "bad2"], "the others did not wait");
+    assert_eq!(
+        script.done.lock()[20..],
+        ["bad1", "bad2"],
+        "the others did not wait"
+    );
     // 0.5 + 1 + 2 + 4 s, spread by 0.75.
     assert!(
         started.elapsed() >= Duration::from_millis(5_600),
@@ -320,7 +323,7 @@ async fn memory_is_bounded_while_nothing_gets_done() {
     run(edges, config, stuck.clone(), stop).await.unwrap();
     let (records, bytes) = *most.lock();
     assert!(
-        bytes >= 100_000 && bytes <= 130_000,
+        (100_000..=130_000).contains(&bytes),
         "{records} records, {bytes} bytes"
     );
     assert!(bus.group_positions("g", &[T]).await.unwrap().is_empty());
