@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use events::{MetadataEntry, ProjectState, Signature};
+use events::{ProjectState, Signature};
 use model::{GitObjectId, Owner, ProjectId, Reason, Sha};
+use repos::MetadataFolder;
 
 use crate::facts::Aim;
 
@@ -121,24 +122,13 @@ pub struct Head {
     pub r#ref: String,
 }
 
-/// The metadata files of one section.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Folder {
-    /// See [`MetadataEntry::section_key`].
-    pub key: String,
-    /// A name of this very list, if the source has one (a git tree's id): equal names, equal lists.
-    pub name: Option<GitObjectId>,
-    /// The files, sorted by path.
-    pub files: std::sync::Arc<[MetadataEntry]>,
-}
-
 /// What a fetch gives.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fetched {
     /// The commit.
     pub head: Head,
     /// Its metadata files, sorted by key; none in a project that is not a renku project.
-    pub folders: Vec<Folder>,
+    pub folders: Vec<MetadataFolder>,
     /// See [`events::CommitFetched::linked`].
     pub linked: Vec<String>,
     /// How many bytes came over the network.
@@ -160,4 +150,9 @@ pub trait ContentSource: Send + Sync + 'static {
 
     /// Contents of git blobs that the last fetch of the project listed, in the order asked for.
     async fn read(&self, project: ProjectId, blobs: &[GitObjectId]) -> Result<Vec<Bytes>, FetchError>;
+
+    /// A look is over and all of it is written: the time for house-keeping. `gone`: what is kept of the project can go.
+    async fn looked(&self, project: ProjectId, gone: bool) {
+        let _ = (project, gone);
+    }
 }

@@ -5,6 +5,7 @@
 //! * [`Fetcher`] carries a look out for the events that the bus gives it;
 //! * [`build`] and [`CommitFetcher::run`] are the role.
 
+mod content_source;
 pub mod edges;
 pub mod facts;
 mod facts_source;
@@ -21,6 +22,7 @@ mod samples;
 pub mod sections;
 mod worker;
 
+pub use content_source::GitContent;
 pub use facts_source::GitLabFacts;
 pub use meters::METRICS;
 pub use role::{BadSetting, BuildError, CommitFetcher, Config, build};

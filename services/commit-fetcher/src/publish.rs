@@ -7,8 +7,9 @@ use blobs::{BlobError, Blobs};
 use bytes::Bytes;
 use events::{ATTACH_LIMIT, Attachment, EncodeError, SectionRef, attach_if_small};
 use model::{BlobName, GitObjectId, ProjectId};
+use repos::MetadataFolder;
 
-use crate::edges::{ContentSource, FetchError, Fetched, Folder};
+use crate::edges::{ContentSource, FetchError, Fetched};
 use crate::sections::{Section, SectionCache, encode_section};
 
 /// The most bytes of files that are in memory at once on their way to the blob store.
@@ -86,9 +87,9 @@ pub async fn publish(
     })
 }
 
-type Planned = (Folder, Section, Option<Bytes>);
+type Planned = (MetadataFolder, Section, Option<Bytes>);
 
-fn plan(folders: Vec<Folder>, cache: &SectionCache) -> Result<Vec<Planned>, EncodeError> {
+fn plan(folders: Vec<MetadataFolder>, cache: &SectionCache) -> Result<Vec<Planned>, EncodeError> {
     let mut sections = Vec::with_capacity(folders.len());
     for folder in folders.into_iter().filter(|folder| !folder.files.is_empty()) {
         let (section, bytes) = cache.section(&folder)?;
@@ -155,7 +156,7 @@ async fn store(
             folder
                 .files
                 .iter()
-                .map(|file| (file.blob, u64::try_from(file.size).unwrap_or(0))),
+                .map(|file| (file.blob, file.size)),
         );
     }
     // Files first: once a section is there, all that it names is.

@@ -1,12 +1,11 @@
 use std::num::NonZeroUsize;
 
 use bytes::Bytes;
-use events::{EncodeError, MetadataSection, SectionRef, Sha256, encode};
+use events::{EncodeError, MetadataEntry, MetadataSection, SectionRef, Sha256, encode};
 use lru::LruCache;
 use model::GitObjectId;
 use parking_lot::Mutex;
-
-use crate::edges::Folder;
+use repos::MetadataFolder;
 
 /// Schema of a section's bytes.
 const SUBJECT: &str = "renku.metadata-section";
@@ -23,10 +22,13 @@ pub struct Section {
 }
 
 /// Writes one section.
-pub fn encode_section(folder: &Folder) -> Result<(Section, Bytes), EncodeError> {
-    let section = MetadataSection {
-        entries: folder.files.to_vec(),
+pub fn encode_section(folder: &MetadataFolder) -> Result<(Section, Bytes), EncodeError> {
+    let entry = |file: &repos::MetadataFile| MetadataEntry {
+        path: file.path.to_string(),
+        blob: file.blob,
+        size: i64::try_from(file.size).unwrap_or(i64::MAX),
     };
+    let section = MetadataSection { entries: folder.files.iter().map(entry).collect() };
     let bytes = Bytes::from(encode(SUBJECT, &section)?);
     let named = SectionRef {
         key: folder.key.clone(),
@@ -36,7 +38,7 @@ pub fn encode_section(folder: &Folder) -> Result<(Section, Bytes), EncodeError> 
     let file_bytes = folder
         .files
         .iter()
-        .map(|file| u64::try_from(file.size).unwrap_or(0))
+        .map(|file| file.size)
         .sum();
     Ok((
         Section {
@@ -60,11 +62,8 @@ impl SectionCache {
     }
 
     /// The section of a folder, and its bytes if they had to be made.
-    pub fn section(&self, folder: &Folder) -> Result<(Section, Option<Bytes>), EncodeError> {
-        let Some(name) = folder.name else {
-            return encode_section(folder).map(|(section, bytes)| (section, Some(bytes)));
-        };
-        let key = (name, folder.key.clone());
+    pub fn section(&self, folder: &MetadataFolder) -> Result<(Section, Option<Bytes>), EncodeError> {
+        let key = (folder.name, folder.key.clone());
         if let Some(section) = self.0.lock().get(&key) {
             return Ok((section.clone(), None));
         }
@@ -76,38 +75,36 @@ impl SectionCache {
 
 #[cfg(test)]
 mod tests {
-    use events::{Decoder, MetadataEntry};
+    use events::Decoder;
+    use repos::MetadataFile;
 
     use super::*;
 
-    fn folder(name: Option<u8>) -> Folder {
-        let entry = |n: u8| MetadataEntry {
-            path: format!("metadata/ab/cd/abcd{n:02x}"),
+    fn folder() -> MetadataFolder {
+        let file = |n: u8| MetadataFile {
+            path: format!("metadata/ab/cd/abcd{n:02x}").into(),
             blob: GitObjectId::new([n; 20]),
-            size: i64::from(n),
+            size: u64::from(n),
         };
-        Folder {
-            key: "ab".into(),
-            name: name.map(|n| GitObjectId::new([n; 20])),
-            files: [entry(1), entry(2)].into(),
-        }
+        let files = [file(1), file(2)].into();
+        MetadataFolder { key: "ab".into(), name: GitObjectId::new([9; 20]), files }
     }
 
     #[test]
     fn sections_are_read_back() {
-        let (section, bytes) = encode_section(&folder(None)).unwrap();
+        let (section, bytes) = encode_section(&folder()).unwrap();
         assert_eq!((section.named.entries, section.file_bytes), (2, 3));
         assert_eq!(Sha256::of(&bytes), section.named.digest);
         let back: MetadataSection = Decoder::default().decode(SUBJECT, &bytes).unwrap();
-        assert_eq!(back.entries, folder(None).files.to_vec());
+        assert_eq!(back.entries.len(), 2);
+        assert_eq!(back.entries[1].path, "metadata/ab/cd/abcd02");
     }
 
     #[test]
     fn a_list_that_is_known_by_name_is_not_written_again() {
         let cache = SectionCache::new(NonZeroUsize::new(4).unwrap());
-        let (first, bytes) = cache.section(&folder(Some(9))).unwrap();
+        let (first, bytes) = cache.section(&folder()).unwrap();
         assert!(bytes.is_some());
-        assert_eq!(cache.section(&folder(Some(9))).unwrap(), (first, None));
-        assert!(cache.section(&folder(None)).unwrap().1.is_some());
+        assert_eq!(cache.section(&folder()).unwrap(), (first, None));
     }
 }
