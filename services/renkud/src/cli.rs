@@ -100,7 +100,7 @@ impl Flags {
     where
         I: IntoIterator<Item = (String, String)>,
     {
-        let mut layers = Layers::new();
+        let mut layers = Layers::new().knowing(crate::reference::setting_keys());
         if let Some(file) = &self.config {
             layers = layers.file(file)?;
         }

@@ -5,6 +5,7 @@ mod data_folder;
 mod node;
 mod reference;
 mod role;
+mod roles;
 mod run;
 mod settings;
 mod topics;

@@ -6,21 +6,22 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use axum::Router;
-use bus::{Bus, EmbeddedBus, EmbeddedOptions};
+use blobs::{Blobs, FolderBlobs};
+use bus::{EmbeddedBus, EmbeddedOptions};
 use model::LogId;
 use runtime::http::{AdminToken, ServeLimits, Tls, admin_router, serve};
 use runtime::{BoxError, Edges, Tasks};
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
-use webhook_service::WebhookService;
 
 use crate::data_folder::DataFolder;
 use crate::role::Role;
+use crate::roles::{self, Built};
 use crate::settings::{BusKind, Settings};
 
 /// How long each step of a stop may take. Together they stay below the 30 s that orchestrators give.
-const SERVERS_WITHIN: Duration = Duration::from_secs(8);
-const WORKERS_WITHIN: Duration = Duration::from_secs(10);
+const SERVERS_WITHIN: Duration = Duration::from_secs(6);
+const WORKERS_WITHIN: Duration = Duration::from_secs(14);
 const VIEWS_WITHIN: Duration = Duration::from_secs(6);
 const REST_WITHIN: Duration = Duration::from_secs(2);
 
@@ -58,12 +59,19 @@ async fn bind(key: &str, address: std::net::SocketAddr) -> Result<TcpListener> {
 }
 
 /// What the roles stand on: the data folder, the bus, the blobs.
-#[derive(Debug)]
 pub struct Seams {
     /// Where everything lies.
     pub data: DataFolder,
     /// The bus, if a role needs it.
     pub bus: Option<EmbeddedBus>,
+    /// The blob store, if a role needs it.
+    pub blobs: Option<Arc<dyn Blobs>>,
+}
+
+impl fmt::Debug for Seams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seams").field("data", &self.data).field("bus", &self.bus).finish_non_exhaustive()
+    }
 }
 
 impl Seams {
@@ -80,8 +88,18 @@ impl Seams {
         } else {
             None
         };
-        Ok(Self { data, bus })
+        let blobs = if with_bus { Some(open_blobs(&data, edges).await?) } else { None };
+        Ok(Self { data, bus, blobs })
     }
+}
+
+async fn open_blobs(data: &DataFolder, edges: &Edges) -> Result<Arc<dyn Blobs>> {
+    let (folder, clock) = (data.blobs(), edges.clock.clone());
+    let blobs = tokio::task::spawn_blocking(move || FolderBlobs::open(&folder, Arc::new(move || clock.now())))
+        .await
+        .context("opening the blob store failed")?
+        .context("the blob store cannot be opened")?;
+    Ok(Arc::new(blobs))
 }
 
 /// Opens the bus of these settings; no topic is made.
@@ -101,48 +119,26 @@ pub async fn open_bus(settings: &Settings, data: &DataFolder, edges: &Edges) -> 
 pub struct Node {
     seams: Seams,
     edges: Edges,
-    public: Router,
-    admin: Router,
+    roles: Built,
     admin_token: AdminToken,
     admin_tls: Option<Tls>,
 }
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Node")
-            .field("seams", &self.seams)
-            .finish_non_exhaustive()
+        f.debug_struct("Node").field("seams", &self.seams).finish_non_exhaustive()
     }
 }
 
 impl Node {
     /// Connects and checks everything; starts nothing.
     pub async fn build(settings: &Settings, roles: &[Role], seams: Seams, edges: Edges) -> Result<Self> {
-        let mut public = Router::new();
-        let admin = Router::new();
-        let bus = || -> Result<Arc<dyn Bus>> {
-            Ok(Arc::new(seams.bus.clone().context("this role needs the bus")?))
-        };
-        if roles.contains(&Role::WebhookService) {
-            let service = WebhookService::build(&settings.hooks, bus()?, &edges)
-                .await
-                .context("webhook-service cannot be built")?;
-            public = public.merge(service.router());
-        }
-        let admin_tls = settings
-            .admin
-            .tls
-            .as_ref()
-            .map(Tls::read)
-            .transpose()
-            .context("admin.tls")?;
         Ok(Self {
+            roles: roles::build(settings, roles, &seams, &edges).await?,
             admin_token: AdminToken::new(settings.admin.token.clone()),
-            admin_tls,
+            admin_tls: settings.admin.tls.as_ref().map(Tls::read).transpose().context("admin.tls")?,
             seams,
             edges,
-            public,
-            admin,
         })
     }
 
@@ -167,7 +163,7 @@ impl Node {
         };
         if let Some(listener) = listeners.public {
             let address = listener.local_addr()?;
-            let router = self.public.layer(CatchPanicLayer::new());
+            let router = self.roles.public.clone().layer(CatchPanicLayer::new());
             let stop = stages.servers.stop().clone();
             stages
                 .servers
@@ -179,7 +175,7 @@ impl Node {
             self.edges.health.clone(),
             self.edges.metrics.clone(),
             self.admin_token,
-            self.admin,
+            self.roles.admin.clone(),
         )
         .layer(CatchPanicLayer::new());
         // Whoever asks for the state of a process that is stopping gets an answer at once, or none.

@@ -72,9 +72,14 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// The keys of all settings.
+pub fn setting_keys() -> impl Iterator<Item = &'static str> {
+    SETTINGS.iter().map(|(key, ..)| *key)
+}
+
 /// The catalogues of all roles.
 fn catalogues() -> Vec<(&'static str, &'static [MetricSpec])> {
-    vec![("webhook-service", webhook_service::METRICS)]
+    vec![("webhook-service", webhook_service::METRICS), ("commit-fetcher", commit_fetcher::METRICS)]
 }
 
 /// A reference document in Markdown (or, for failpoints, plain lines).

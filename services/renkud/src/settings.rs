@@ -30,6 +30,8 @@ pub struct Settings {
     pub hooks: webhook_service::Config,
     /// Section `[bus]`.
     pub bus: BusSettings,
+    /// Section `[fetcher]`.
+    pub fetcher: commit_fetcher::Config,
     /// Section `[admin]`.
     pub admin: AdminSettings,
     /// Section `[log]`.
@@ -93,6 +95,7 @@ impl Default for Settings {
             gitlab: GitLabSettings::default(),
             hooks: webhook_service::Config::default(),
             bus: BusSettings::default(),
+            fetcher: commit_fetcher::Config::default(),
             admin: AdminSettings::default(),
             log: LogConfig::default(),
         }
@@ -167,6 +170,8 @@ impl Settings {
                 return Err(blame("gitlab.url", why).into());
             }
             host_of(&settings.gitlab.url).map_err(|error| blame("gitlab.url", format!("{error:#}")))?;
+            let fetcher = settings.fetcher.check();
+            fetcher.map_err(|fault| blame(&format!("fetcher.{}", fault.key), fault.needed.to_owned()))?;
         }
         Ok(())
     }

@@ -119,17 +119,17 @@ fn refusals_name_the_key_and_its_source() {
         (output.status.code(), said(&output))
     };
     assert_eq!(check(&|_| {}).0, Some(0));
-    let (code, told) = check(&|command| drop(command.arg("--config").arg(&file)));
+    let (code, told) = check(&|command| { command.arg("--config").arg(&file); });
     assert_eq!(code, Some(1));
     assert!(told.contains("unknown key gitlab.tokn") && told.contains("did you mean"), "{told}");
-    let (code, told) = check(&|command| drop(command.env("RENKU__HOOKS__SECRETS", "[\"t00short\"]")));
+    let (code, told) = check(&|command| { command.env("RENKU__HOOKS__SECRETS", "[\"t00short\"]"); });
     assert_eq!(code, Some(1));
     assert!(told.contains("hooks.secrets (from $RENKU__HOOKS__SECRETS)") && !told.contains("t00short"), "{told}");
-    let (_, told) = check(&|command| drop(command.args(["--listen", "0.0.0.0:8080"])));
+    let (_, told) = check(&|command| { command.args(["--listen", "0.0.0.0:8080"]); });
     assert!(told.contains("listen (from --listen)"), "{told}");
-    let (_, told) = check(&|command| drop(command.args(["--listen", "nowhere"])));
+    let (_, told) = check(&|command| { command.args(["--listen", "nowhere"]); });
     assert!(told.contains("listen (from --listen)"), "{told}");
-    let (code, _) = check(&|command| drop(command.arg("--nonsense")));
+    let (code, _) = check(&|command| { command.arg("--nonsense"); });
     assert_eq!(code, Some(2));
 }
 

@@ -359,9 +359,9 @@ async fn bad_input_gets_its_status() {
     ] {
         let mut sent = request(Some(&token), push(15));
         match content_type {
-            Some(value) => drop(sent.headers_mut().insert("content-type", value.parse().unwrap())),
-            None => drop(sent.headers_mut().remove("content-type")),
-        }
+            Some(value) => sent.headers_mut().insert("content-type", value.parse().unwrap()),
+            None => sent.headers_mut().remove("content-type"),
+        };
         assert_eq!(
             intake.send(sent).await.status(),
             StatusCode::UNSUPPORTED_MEDIA_TYPE,

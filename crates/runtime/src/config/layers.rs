@@ -17,6 +17,7 @@ pub struct Layers {
     sources: BTreeMap<String, Source>,
     /// Values given as text (variables, flags), by key: `8080` may be meant as a number or as text.
     texts: BTreeMap<String, String>,
+    known: Vec<String>,
 }
 
 /// Settings that were read, and where each came from.
@@ -86,6 +87,13 @@ impl Layers {
         self
     }
 
+    /// Names keys for "did you mean", beside those that have a default.
+    #[must_use]
+    pub fn knowing<'a>(mut self, keys: impl IntoIterator<Item = &'a str>) -> Self {
+        self.known.extend(keys.into_iter().map(str::to_owned));
+        self
+    }
+
     fn put_text(&mut self, key: &str, text: String, source: Source) {
         let value = scalar(&text);
         self.put(key, value, source);
@@ -135,12 +143,11 @@ impl Layers {
     }
 
     fn unknown<T: Serialize + Default>(&self, key: String) -> ConfigError {
-        let known = toml::Table::try_from(T::default())
-            .map(|table| leaves(&table))
-            .unwrap_or_default();
-        let near = known
+        let defaults = toml::Table::try_from(T::default()).map(|table| leaves(&table)).unwrap_or_default();
+        let near = defaults
             .iter()
             .map(|(known, _)| known)
+            .chain(&self.known)
             .find(|known| edit_distance(known, &key) <= 2);
         let hint = near
             .map(|near| format!(": did you mean {near}?"))
