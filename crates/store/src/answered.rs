@@ -37,6 +37,9 @@ impl Needs {
 pub struct Answered {
     /// What the view has: the newest facts, and the newest graph applied or rejected.
     pub have: Needs,
+    /// The newest facts say that the project is gone: no graph is waited for.
+    #[serde(default)]
+    gone: bool,
     held: Covers,
     open: Vec<(Needs, Covers)>,
 }
@@ -57,7 +60,7 @@ impl Answered {
         if covers.is_empty() {
             return;
         }
-        if needs.met_by(self.have) {
+        if self.meets(needs) {
             self.held.merge(covers);
             return;
         }
@@ -74,10 +77,18 @@ impl Answered {
         }
     }
 
-    /// Facts of this version were applied.
-    pub fn facts(&mut self, version: StateVersion) {
-        self.have.facts = self.have.facts.max(version);
+    /// Facts of this version were applied; `gone`: they say that there is no such project.
+    pub fn facts(&mut self, version: StateVersion, gone: bool) {
+        if version >= self.have.facts {
+            self.have.facts = version;
+            self.gone = gone;
+        }
         self.settle();
+    }
+
+    fn meets(&self, needs: Needs) -> bool {
+        let graph = if self.gone { Generation::default() } else { needs.graph };
+        Needs { graph, ..needs }.met_by(self.have)
     }
 
     /// The graph of this generation was applied or rejected.
@@ -87,14 +98,13 @@ impl Answered {
     }
 
     fn settle(&mut self) {
-        let (have, held) = (self.have, &mut self.held);
-        self.open.retain(|(needs, covers)| {
-            let met = needs.met_by(have);
-            if met {
-                held.merge(covers);
+        for (needs, covers) in std::mem::take(&mut self.open) {
+            if self.meets(needs) {
+                self.held.merge(&covers);
+            } else {
+                self.open.push((needs, covers));
             }
-            !met
-        });
+        }
     }
 }
 
@@ -171,10 +181,23 @@ mod tests {
         assert!(!answered.covers(&at(5)));
         answered.graph(Generation::new(8));
         assert!(!answered.covers(&at(5)));
-        answered.facts(StateVersion::new(3));
+        answered.facts(StateVersion::new(3), false);
         assert!(answered.covers(&at(5)) && !answered.covers(&at(6)));
         answered.add(&below(9), needs(3, 8));
         assert!(answered.covers(&at(9)));
+    }
+
+    #[test]
+    fn of_a_project_that_is_gone_no_graph_is_waited_for() {
+        let mut answered = Answered::default();
+        answered.add(&below(5), needs(3, 7));
+        answered.facts(StateVersion::new(2), true);
+        assert!(!answered.covers(&at(5)));
+        answered.facts(StateVersion::new(3), true);
+        assert!(answered.covers(&at(5)));
+        answered.facts(StateVersion::new(4), false);
+        answered.add(&below(6), needs(3, 7));
+        assert!(!answered.covers(&at(6)));
     }
 
     #[test]
@@ -184,7 +207,7 @@ mod tests {
             answered.add(&below(n), needs(n, n));
         }
         assert!(answered.open.len() <= MOST_OPEN);
-        answered.facts(StateVersion::new(20));
+        answered.facts(StateVersion::new(20), false);
         answered.graph(Generation::new(19));
         assert!(answered.covers(&at(12)) && !answered.covers(&at(20)));
         answered.graph(Generation::new(20));

@@ -95,6 +95,12 @@ impl Inventory {
         })
     }
 
+    /// Quads of all graphs, those on their way in or out included.
+    pub fn quads(&self) -> Result<u64, StoreError> {
+        let txn = self.shared.env.read_txn()?;
+        Ok(self.shared.tables.gspo.len(&txn)?)
+    }
+
     /// Where reading goes on and of which log, for the start.
     pub fn positions(&self) -> Result<(Option<LogId>, Vec<Position>), StoreError> {
         let snapshot = Reader::new(self.shared.clone()).snapshot()?;

@@ -57,12 +57,18 @@ impl Why {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::OtherLog { was, is } => write!(f, "the view was made from log {was}, and log {is} is there"),
-            Self::PastEnd { position, end } => write!(f, "the view stands at {position}, past the log's end {end}"),
+            Self::OtherLog { was, is } => {
+                write!(f, "the view was made from log {was}, and log {is} is there")
+            }
+            Self::PastEnd { position, end } => {
+                write!(f, "the view stands at {position}, past the log's end {end}")
+            }
             Self::BeforeStart { position, start } => {
                 write!(f, "the view stands at {position}, before the log's start {start}")
             }
-            Self::NoSuchPartition(position) => write!(f, "the view stands at {position}, a partition that is no more"),
+            Self::NoSuchPartition(position) => {
+                write!(f, "the view stands at {position}, a partition that is no more")
+            }
         }
     }
 }
@@ -77,24 +83,45 @@ pub fn start(
     if let Some(was) = made_from.filter(|was| *was != log) {
         return Start::Rebuild(Why::OtherLog { was, is: log });
     }
-    let known = |topic: &TopicName| extents.iter().find(|(name, _)| name == topic).map(|(_, extents)| extents);
+    let known = |topic: &TopicName| {
+        extents
+            .iter()
+            .find(|(name, _)| name == topic)
+            .map(|(_, extents)| extents)
+    };
     for position in stored {
         // Positions of topics that are not read any more do no harm.
-        let Some(extents) = known(&position.topic) else { continue };
-        let Some(extent) = extents.iter().find(|extent| extent.partition == position.partition) else {
+        let Some(extents) = known(&position.topic) else {
+            continue;
+        };
+        let Some(extent) = extents
+            .iter()
+            .find(|extent| extent.partition == position.partition)
+        else {
             return Start::Rebuild(Why::NoSuchPartition(position.clone()));
         };
         if position.next > extent.end {
-            return Start::Rebuild(Why::PastEnd { position: position.clone(), end: extent.end });
+            return Start::Rebuild(Why::PastEnd {
+                position: position.clone(),
+                end: extent.end,
+            });
         }
         if position.next < extent.start {
-            return Start::Rebuild(Why::BeforeStart { position: position.clone(), start: extent.start });
+            return Start::Rebuild(Why::BeforeStart {
+                position: position.clone(),
+                start: extent.start,
+            });
         }
     }
     let from = extents.iter().flat_map(|(topic, extents)| {
         extents.iter().map(move |extent| {
-            let partition = TopicPartition { topic: topic.clone(), partition: extent.partition };
-            let stored = stored.iter().find(|position| TopicPartition::from(*position) == partition);
+            let partition = TopicPartition {
+                topic: topic.clone(),
+                partition: extent.partition,
+            };
+            let stored = stored
+                .iter()
+                .find(|position| TopicPartition::from(*position) == partition);
             partition.at(stored.map_or(extent.start, |position| position.next))
         })
     });
@@ -109,7 +136,11 @@ mod tests {
     const TOPIC: TopicName = TopicName::from_static("t");
 
     fn at(partition: u32, next: u64) -> Position {
-        Position { topic: TOPIC, partition: Partition::new(partition), next: Offset::new(next) }
+        Position {
+            topic: TOPIC,
+            partition: Partition::new(partition),
+            next: Offset::new(next),
+        }
     }
 
     fn decide(made_from: Option<u128>, stored: &[Position]) -> Start {
@@ -125,7 +156,10 @@ mod tests {
     #[test]
     fn a_view_goes_on_where_it_was() {
         assert_eq!(decide(None, &[]), Start::Resume(vec![at(0, 0), at(1, 3)]));
-        assert_eq!(decide(Some(1), &[at(0, 9)]), Start::Resume(vec![at(0, 9), at(1, 3)]));
+        assert_eq!(
+            decide(Some(1), &[at(0, 9)]),
+            Start::Resume(vec![at(0, 9), at(1, 3)])
+        );
     }
 
     #[test]

@@ -1,0 +1,243 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use blobs::Blobs;
+use bus::{Bus, BusError, Extent, ReadLimits};
+use events::{Decoder, EVENT_STATUS, PROJECT_GRAPHS, PROJECTS};
+use model::{Position, TopicName};
+use parking_lot::Mutex;
+use runtime::metrics::MetricError;
+use runtime::{BoxError, Edges, Tasks};
+use store::{Inventory, Reader, StoreError, StoreOptions, Writer};
+use tokio::sync::mpsc;
+
+use crate::config::Config;
+use crate::decode;
+use crate::follow::{Follower, Following};
+use crate::graphs::Graphs;
+use crate::large::Loading;
+use crate::metrics::Counters;
+use crate::prepare::Preparer;
+use crate::readiness::{Progress, Readiness};
+use crate::start::{Start, start};
+use crate::view::View;
+use crate::writing::{Lane, Writing, lanes};
+
+/// The parts of readiness, one per topic that is followed.
+const FACTS: &str = "projects";
+const GRAPHS: &str = "project-graphs";
+const STATUS: &str = "event-status";
+
+/// The topics that are followed.
+const TOPICS: [TopicName; 3] = [PROJECTS, PROJECT_GRAPHS, EVENT_STATUS];
+
+/// The role cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// See [`Config`].
+    #[error(transparent)]
+    Config(#[from] crate::ConfigFault),
+    /// The log lacks a topic, or cannot be read.
+    #[error("the bus does not have the topics of the views")]
+    Bus(#[from] BusError),
+    /// Two metrics of one name.
+    #[error(transparent)]
+    Metrics(#[from] MetricError),
+}
+
+/// Opens the views' folder, and begins it anew when it was made for other names or by a release with another format:
+/// what it held is in the log.
+pub fn open_view(folder: &Path, options: StoreOptions) -> Result<(Writer, Reader), StoreError> {
+    match store::open(folder, options.clone()) {
+        Err(error @ (StoreError::OtherHost { .. } | StoreError::OtherFormat { .. })) => {
+            tracing::warn!(%error, "view is begun anew");
+            for file in ["data.mdb", "lock.mdb"] {
+                match std::fs::remove_file(folder.join(file)) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                    _ => {}
+                }
+            }
+            store::open(folder, options)
+        }
+        other => other,
+    }
+}
+
+/// The role.
+pub struct GraphWriter {
+    config: Config,
+    view: View,
+    inventory: Inventory,
+    bus: Arc<dyn Bus>,
+    blobs: Arc<dyn Blobs>,
+    edges: Edges,
+    counters: Counters,
+    readiness: Arc<Readiness>,
+}
+
+impl std::fmt::Debug for GraphWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("GraphWriter")
+    }
+}
+
+impl GraphWriter {
+    /// Checks the settings and that the log has the topics.
+    pub async fn build(
+        config: &Config,
+        writer: Writer,
+        bus: Arc<dyn Bus>,
+        blobs: Arc<dyn Blobs>,
+        edges: &Edges,
+    ) -> Result<Self, BuildError> {
+        config.check()?;
+        let component = edges.health.component("graph-writer");
+        for topic in &TOPICS {
+            bus.extents(topic).await?;
+        }
+        Ok(Self {
+            config: config.clone(),
+            inventory: writer.inventory(),
+            view: View::new(writer),
+            bus,
+            blobs,
+            counters: Counters::register(&edges.metrics)?,
+            readiness: Arc::new(Readiness::new(component, &[FACTS, GRAPHS, STATUS])),
+            edges: edges.clone(),
+        })
+    }
+
+    /// Starts the tasks. They end on the group's stop after committing what is in hand.
+    pub fn run(self, tasks: &Tasks) {
+        let group = tasks.clone();
+        tasks.spawn("graph-writer", async move { self.start(&group).await });
+    }
+
+    async fn start(mut self, tasks: &Tasks) -> Result<(), BoxError> {
+        let (from, extents) = self.positions().await?;
+        let (ends, orders) = lanes();
+        let (wake, woken) = mpsc::unbounded_channel();
+        let (job, jobs) = mpsc::channel(64);
+        let (done, loaded) = mpsc::channel(64);
+        let preparer = Preparer::new(
+            self.inventory.clone(),
+            self.blobs.clone(),
+            self.config.transaction_bytes,
+        );
+        let stop = tasks.stop().clone();
+        let mut following = Vec::new();
+        for (part, topic, lane) in [
+            (FACTS, PROJECTS, &ends.urgent),
+            (STATUS, EVENT_STATUS, &ends.urgent),
+            (GRAPHS, PROJECT_GRAPHS, &ends.graphs),
+        ] {
+            following.push(self.following(part, topic, lane, &from, &extents, &stop).await?);
+        }
+        let (graphs, status, facts) = match (following.pop(), following.pop(), following.pop()) {
+            (Some(graphs), Some(status), Some(facts)) => (graphs, status, facts),
+            _ => return Err("a topic is not followed".into()),
+        };
+        let writing = Writing {
+            view: Arc::new(Mutex::new(self.view)),
+            inventory: self.inventory,
+            lanes: orders,
+            edges: self.edges,
+            counters: self.counters,
+            readiness: self.readiness,
+            wake,
+            stop: stop.clone(),
+        };
+        let loading = Loading {
+            jobs,
+            done,
+            preparer: preparer.clone(),
+            lane: ends.steps,
+            step_bytes: self.config.transaction_bytes,
+            stop,
+        };
+        let item = |following, item| Follower {
+            following,
+            decoder: Decoder::default(),
+            item,
+        };
+        tasks.spawn_service("write", writing.run());
+        tasks.spawn_service("load", loading.run());
+        tasks.spawn_service(FACTS, item(facts, decode::facts).run());
+        tasks.spawn_service(STATUS, item(status, decode::status).run());
+        tasks.spawn_service(GRAPHS, Graphs::new(graphs, preparer, woken, job, loaded).run());
+        Ok(())
+    }
+
+    /// Where to read on. Empties the view first if its positions mean nothing any more.
+    async fn positions(&mut self) -> Result<(Vec<Position>, Vec<(TopicName, Vec<Extent>)>), BoxError> {
+        let log = self.bus.log_id().await?;
+        let mut extents = Vec::new();
+        for topic in TOPICS {
+            let extent = self.bus.extents(&topic).await?;
+            extents.push((topic, extent));
+        }
+        let (made_from, stored) = self.inventory.positions()?;
+        let from = match start(made_from, log, &stored, &extents) {
+            Start::Resume(from) => {
+                if made_from.is_none() {
+                    self.on_view(move |view| view.set_log(log)).await?;
+                }
+                from
+            }
+            Start::Rebuild(why) => {
+                tracing::error!(reason = why.code(), %why, "view is built anew from the log");
+                self.counters.rebuilds.with_label_values(&[why.code()]).inc();
+                self.on_view(move |view| view.begin_anew(log)).await?;
+                match start(Some(log), log, &[], &extents) {
+                    Start::Resume(from) => from,
+                    Start::Rebuild(why) => return Err(why.to_string().into()),
+                }
+            }
+        };
+        Ok((from, extents))
+    }
+
+    async fn on_view(
+        &mut self,
+        work: impl FnOnce(&mut View) -> Result<(), crate::ViewError> + Send,
+    ) -> Result<(), BoxError> {
+        // Nothing else runs on this task yet, so its thread may wait for the disk.
+        Ok(work(&mut self.view)?)
+    }
+
+    async fn following(
+        &self,
+        part: &'static str,
+        topic: TopicName,
+        lane: &Lane,
+        from: &[Position],
+        extents: &[(TopicName, Vec<Extent>)],
+        stop: &runtime::Stop,
+    ) -> Result<Following, BoxError> {
+        let from: Vec<_> = from
+            .iter()
+            .filter(|position| position.topic == topic)
+            .cloned()
+            .collect();
+        let ends = extents
+            .iter()
+            .filter(|(name, _)| *name == topic)
+            .flat_map(|(_, extents)| extents);
+        let ends = ends.map(|extent| (extent.partition, extent.end));
+        let progress = Progress::new(topic.clone(), &from, ends);
+        let reader = self.bus.read(from, ReadLimits::default()).await?;
+        Ok(Following {
+            part,
+            topic,
+            bus: self.bus.clone(),
+            reader,
+            lane: lane.clone(),
+            progress,
+            readiness: self.readiness.clone(),
+            counters: self.counters.clone(),
+            edges: self.edges.clone(),
+            stop: stop.clone(),
+            measured: None,
+        })
+    }
+}

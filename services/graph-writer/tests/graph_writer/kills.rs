@@ -1,0 +1,193 @@
+//! Killed at every seam, the view is afterwards what an uninterrupted run makes.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use blobs::{Blobs, FolderBlobs};
+use bus::{Bus, EmbeddedBus, EmbeddedOptions, NewRecord};
+use events::{PROJECT_GRAPHS, PROJECTS, topic_specs};
+use graph_writer::Config;
+use model::{LogId, Visibility};
+use runtime::failpoint;
+
+use crate::rig::*;
+
+const FOLDER: &str = "GRAPH_WRITER_TEST_FOLDER";
+const PLAN: &str = "GRAPH_WRITER_TEST_PLAN";
+
+const POINTS: [&str; 5] = [
+    "graph-writer.before-commit",
+    "graph-writer.after-commit",
+    "graph-writer.before-next-poll",
+    "graph-writer.during-flip",
+    "graph-writer.before-flip",
+];
+
+fn config() -> Config {
+    Config {
+        transaction_bytes: 64 << 10,
+        ..Config::default()
+    }
+}
+
+fn open_bus(folder: &Path) -> EmbeddedBus {
+    EmbeddedBus::open(&folder.join("bus"), EmbeddedOptions::new(LogId(7))).unwrap()
+}
+
+fn open_blobs(folder: &Path) -> Arc<dyn Blobs> {
+    Arc::new(FolderBlobs::open(&folder.join("blobs"), Arc::new(model::Timestamp::default)).unwrap())
+}
+
+/// Twenty projects with a few pushes each, one of them large, one gone, one waiting for facts that come last.
+async fn fill(folder: &Path) {
+    let (bus, blobs) = (open_bus(folder), open_blobs(folder));
+    bus.ensure_topics(&topic_specs()).await.unwrap();
+    let mut records: Vec<NewRecord> = Vec::new();
+    for id in 1..=20 {
+        records.push(new_record(
+            &PROJECTS,
+            &facts(id, 10, &format!("g/{id}"), Visibility::Public),
+        ));
+        for generation in 11..=14 {
+            let pieces: Vec<_> = (0..generation as usize)
+                .map(|n| piece(&format!("/plans/{n}"), &format!("{id} {}", n as u64 * generation)))
+                .collect();
+            let (record, named) = graph(id, generation, 10, None, &pieces, id % 3 == 0);
+            blobs.put_many(named).await.unwrap();
+            records.push(new_record(&PROJECT_GRAPHS, &record));
+        }
+    }
+    let (record, named) = graph(21, 11, 10, None, &pieces(400, 700), true);
+    blobs.put_many(named).await.unwrap();
+    records.push(new_record(&PROJECT_GRAPHS, &record));
+    records.push(new_record(&PROJECT_GRAPHS, &graph_gone(3, 20)));
+    records.push(new_record(
+        &PROJECTS,
+        &facts(21, 10, "g/large", Visibility::Public),
+    ));
+    bus.append(records).await.unwrap();
+    bus.close().await.unwrap();
+}
+
+async fn run_to_the_end(folder: &Path, view: &Path) -> (String, Vec<String>) {
+    let bus = open_bus(folder);
+    let running = Running::start(view, Arc::new(bus.clone()), open_blobs(folder), &config()).await;
+    running.ready().await;
+    eventually("the large one is in", || {
+        let snapshot = running.reader.snapshot().unwrap();
+        snapshot.pending(project(21)).unwrap().is_none()
+            && snapshot.applied_log(project(21)).unwrap().len() == 1
+    })
+    .await;
+    for id in 1..=21 {
+        let log = running
+            .reader
+            .snapshot()
+            .unwrap()
+            .applied_log(project(id))
+            .unwrap();
+        assert!(log.iter().all(|(_, times)| *times == 1), "project {id}: {log:?}");
+    }
+    let digests = digests(&running.reader);
+    running.stop().await;
+    bus.close().await.unwrap();
+    digests
+}
+
+/// What the child process does: runs the role until the failpoint kills it, or all is applied.
+#[test]
+fn child() {
+    let (Some(folder), Some(plan)) = (std::env::var_os(FOLDER), std::env::var_os(PLAN)) else {
+        return;
+    };
+    failpoint::arm_from_spec(plan.to_str().unwrap()).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let folder = Path::new(&folder);
+    runtime.block_on(run_to_the_end(folder, &folder.join("view")));
+}
+
+fn run_child(folder: &Path, plan: &str) -> bool {
+    let status = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "kills::child", "--test-threads=1"])
+        .env(FOLDER, folder)
+        .env(PLAN, plan)
+        .output()
+        .unwrap();
+    let killed = std::os::unix::process::ExitStatusExt::signal(&status.status) == Some(9);
+    assert!(
+        killed || status.status.success(),
+        "{plan}: {}",
+        String::from_utf8_lossy(&status.stdout)
+    );
+    killed
+}
+
+#[test]
+fn killed_anywhere_the_view_is_the_same() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let wanted = runtime.block_on(async {
+        fill(folder).await;
+        run_to_the_end(folder, &folder.join("undisturbed")).await
+    });
+    let mut kills = 0;
+    for point in POINTS {
+        for hit in [1, 2, 5] {
+            kills += u32::from(run_child(folder, &format!("{point}=kill@{hit}")));
+        }
+    }
+    assert!(kills >= POINTS.len() as u32, "only {kills} kills");
+    assert_eq!(
+        runtime.block_on(run_to_the_end(folder, &folder.join("view"))),
+        wanted
+    );
+}
+
+/// The same in process: every task of the role ends with an error, and the next role goes on.
+#[tokio::test]
+async fn an_error_at_a_seam_ends_the_role_and_the_next_goes_on() {
+    let rig = Rig::new().await;
+    rig.facts(&facts(7, 10, "a/b", Visibility::Public)).await;
+    rig.graph(graph(7, 11, 10, None, &[piece("/plans/1", "first")], false))
+        .await;
+    // Other tests of this process meet the point too, so only this thread is armed: a commit without the role.
+    let (writer, reader) = graph_writer::open_view(rig.folder.path(), options()).unwrap();
+    let mut view = graph_writer::View::new(writer);
+    let item = graph_writer::Item::Facts(Box::new(facts(7, 10, "a/b", Visibility::Public)));
+    let batch = graph_writer::Batch {
+        items: vec![item],
+        positions: Vec::new(),
+    };
+    let hook = failpoint::on_this_thread(|name| match name {
+        "graph-writer.before-commit" => failpoint::Action::Error,
+        _ => failpoint::Action::Nothing,
+    });
+    assert!(view.commit(&batch).is_err());
+    drop(hook);
+    assert!(
+        reader
+            .snapshot()
+            .unwrap()
+            .visible(access::Caller::Anonymous)
+            .unwrap()
+            .is_empty()
+    );
+    drop((view, reader));
+    let running = rig.run().await;
+    tokio::time::timeout(Duration::from_secs(20), running.ready())
+        .await
+        .unwrap();
+    assert_eq!(names(&running.reader), ["first"]);
+    running.stop().await;
+}
