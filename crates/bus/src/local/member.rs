@@ -173,6 +173,7 @@ impl GroupConsumer for Member {
                 None => {}
             }
             tokio::select! {
+                biased;
                 () = self.records_changed.wait() => {}
                 _ = self.group_changed.changed() => {}
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}

@@ -51,10 +51,12 @@ pub async fn run<W: Worker>(
         run.press_back();
         let due = run.next_due();
         tokio::select! {
+            // What ends makes room, so it goes before what comes.
+            biased;
             () = &mut stop => break,
             Some(ended) = run.jobs.next(), if !run.jobs.is_empty() => run.ended(ended),
-            event = run.consumer.next() => run.event(event?).await?,
             () = sleep_until(due), if due.is_some() => run.give_up_late_partitions(),
+            event = run.consumer.next() => run.event(event?).await?,
         }
     }
     run.finish().await
