@@ -51,7 +51,11 @@ impl ContentSource for GitContent {
     async fn fetch(&self, project: ProjectId, aim: &Aim) -> Result<Fetched, FetchError> {
         let aim = aim.clone();
         self.blocking(move |mirrors, cancel| {
-            let from = RemoteBranch { slug: &aim.slug, branch: &aim.branch, token: None };
+            let from = RemoteBranch {
+                slug: &aim.slug,
+                branch: &aim.branch,
+                token: None,
+            };
             mirrors.fetch(project, &from, cancel)
         })
         .await
@@ -60,12 +64,19 @@ impl ContentSource for GitContent {
 
     async fn read(&self, project: ProjectId, blobs: &[GitObjectId]) -> Result<Vec<Bytes>, FetchError> {
         let blobs = blobs.to_vec();
-        self.blocking(move |mirrors, _| mirrors.read(project, &blobs)).await
+        self.blocking(move |mirrors, _| mirrors.read(project, &blobs))
+            .await
     }
 
     async fn looked(&self, project: ProjectId, gone: bool) {
         let done = self
-            .blocking(move |mirrors, _| if gone { mirrors.forget(project) } else { mirrors.tidy(project) })
+            .blocking(move |mirrors, _| {
+                if gone {
+                    mirrors.forget(project)
+                } else {
+                    mirrors.tidy(project)
+                }
+            })
             .await;
         if let Err(error) = done {
             tracing::warn!(project.id = %project, %error, "the mirror was not tidied");
@@ -75,10 +86,16 @@ impl ContentSource for GitContent {
 
 fn fetched(fetched: repos::Fetched) -> Fetched {
     if fetched.ignored > 0 {
-        tracing::info!(ignored = fetched.ignored, "metadata entries that are no files were left out");
+        tracing::info!(
+            ignored = fetched.ignored,
+            "metadata entries that are no files were left out"
+        );
     }
-    let signature =
-        |from: repos::Signature| Signature { name: from.name, email: from.email, at: from.at };
+    let signature = |from: repos::Signature| Signature {
+        name: from.name,
+        email: from.email,
+        at: from.at,
+    };
     Fetched {
         head: Head {
             sha: fetched.commit.sha,
@@ -114,7 +131,10 @@ fn error(error: repos::FetchError) -> FetchError {
         }
         From::Refused(_) => Trouble::Refused,
         From::Busy { retry_after } => Trouble::Busy { after: retry_after },
-        From::Down { why, retry_after } => Trouble::Down { why, after: retry_after },
+        From::Down { why, retry_after } => Trouble::Down {
+            why,
+            after: retry_after,
+        },
         From::Garbage(why) => Trouble::Garbage(why),
         // A fetch brings back what a mirror lost.
         From::Mirror(_) | From::NotInMirror(_) | From::Cancelled => Trouble::Ours(why),
@@ -122,5 +142,9 @@ fn error(error: repos::FetchError) -> FetchError {
 }
 
 fn rejected(code: &'static str, message: String) -> FetchError {
-    FetchError::Rejected(Reason { code, owner: Owner::Caller, message })
+    FetchError::Rejected(Reason {
+        code,
+        owner: Owner::Caller,
+        message,
+    })
 }

@@ -142,7 +142,7 @@ impl Memories {
     }
 
     /// How many projects are known.
-    pub fn len(&self) -> usize {
+    pub fn known(&self) -> usize {
         self.0.lock().values().map(|owned| owned.projects.len()).sum()
     }
 }
@@ -190,6 +190,6 @@ mod tests {
         memories.let_go(partition, &events::PUSH_EVENTS_BACKFILL);
         assert!(!memories.owns(partition));
         memories.update(partition, project, |memory| memory.covers = Covers::default());
-        assert_eq!(memories.len(), 0);
+        assert_eq!(memories.known(), 0);
     }
 }

@@ -152,12 +152,7 @@ async fn store(
         .collect();
     let mut sizes: BTreeMap<GitObjectId, u64> = BTreeMap::new();
     for (folder, ..) in &missing {
-        sizes.extend(
-            folder
-                .files
-                .iter()
-                .map(|file| (file.blob, file.size)),
-        );
+        sizes.extend(folder.files.iter().map(|file| (file.blob, file.size)));
     }
     // Files first: once a section is there, all that it names is.
     let mut stored = (0, 0);

@@ -28,18 +28,16 @@ pub fn encode_section(folder: &MetadataFolder) -> Result<(Section, Bytes), Encod
         blob: file.blob,
         size: i64::try_from(file.size).unwrap_or(i64::MAX),
     };
-    let section = MetadataSection { entries: folder.files.iter().map(entry).collect() };
+    let section = MetadataSection {
+        entries: folder.files.iter().map(entry).collect(),
+    };
     let bytes = Bytes::from(encode(SUBJECT, &section)?);
     let named = SectionRef {
         key: folder.key.clone(),
         digest: Sha256::of(&bytes),
         entries: i32::try_from(folder.files.len()).unwrap_or(i32::MAX),
     };
-    let file_bytes = folder
-        .files
-        .iter()
-        .map(|file| file.size)
-        .sum();
+    let file_bytes = folder.files.iter().map(|file| file.size).sum();
     Ok((
         Section {
             named,
@@ -87,7 +85,11 @@ mod tests {
             size: u64::from(n),
         };
         let files = [file(1), file(2)].into();
-        MetadataFolder { key: "ab".into(), name: GitObjectId::new([9; 20]), files }
+        MetadataFolder {
+            key: "ab".into(),
+            name: GitObjectId::new([9; 20]),
+            files,
+        }
     }
 
     #[test]

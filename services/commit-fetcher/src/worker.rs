@@ -58,7 +58,7 @@ pub struct Fetcher {
 impl std::fmt::Debug for Fetcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Fetcher")
-            .field("projects", &self.memories.len())
+            .field("projects", &self.memories.known())
             .finish_non_exhaustive()
     }
 }
@@ -266,7 +266,7 @@ impl Fetcher {
         });
         remembered?;
         if matches!(command, Command::Facts(_)) {
-            self.meters.known_projects(self.memories.len());
+            self.meters.known_projects(self.memories.known());
             runtime::failpoint!("commit-fetcher.after-facts")?;
         }
         Ok(())
@@ -334,7 +334,7 @@ impl Fetcher {
         for (partition, projects) in projects {
             self.memories.own(partition, projects);
         }
-        self.meters.known_projects(self.memories.len());
+        self.meters.known_projects(self.memories.known());
         Ok(())
     }
 }
@@ -422,7 +422,7 @@ impl Worker for Fetcher {
         for slot in partitions {
             self.memories.let_go(slot.partition, &slot.topic);
         }
-        self.meters.known_projects(self.memories.len());
+        self.meters.known_projects(self.memories.known());
     }
 
     async fn handle(&self, turn: Turn) -> Outcome {

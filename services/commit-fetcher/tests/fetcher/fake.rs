@@ -47,7 +47,10 @@ impl Commit {
             let path = format!("metadata/{}/{}/{oid}", &oid[..2], &oid[2..4]);
             (path, Bytes::from(format!("{n:0size$}")))
         };
-        Self { sha: Sha::new([sha; 20]), files: (0..files).map(file).collect() }
+        Self {
+            sha: Sha::new([sha; 20]),
+            files: (0..files).map(file).collect(),
+        }
     }
 }
 
@@ -85,13 +88,22 @@ pub fn project_state(slug: &str) -> ProjectState {
 
 impl FakeGitLab {
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { state: Mutex::default(), gate: Semaphore::new(Semaphore::MAX_PERMITS) })
+        Arc::new(Self {
+            state: Mutex::default(),
+            gate: Semaphore::new(Semaphore::MAX_PERMITS),
+        })
     }
 
     pub fn add(&self, project: ProjectId, slug: &str, commit: Commit) {
         let branches = HashMap::from([("main".to_owned(), commit)]);
         let project_state = project_state(slug);
-        self.state.lock().projects.insert(project, FakeProject { state: project_state, branches });
+        self.state.lock().projects.insert(
+            project,
+            FakeProject {
+                state: project_state,
+                branches,
+            },
+        );
     }
 
     pub fn change(&self, project: ProjectId, change: impl FnOnce(&mut FakeProject)) {
@@ -138,7 +150,11 @@ impl FactsSource for FakeGitLab {
         if let Some(trouble) = state.troubles.pop_front() {
             return Err(trouble.into());
         }
-        state.projects.get(&project).map(|project| project.state.clone()).ok_or(FactsError::Gone)
+        state
+            .projects
+            .get(&project)
+            .map(|project| project.state.clone())
+            .ok_or(FactsError::Gone)
     }
 }
 
@@ -160,18 +176,29 @@ impl ContentSource for FakeGitLab {
         let mut files = commit.files.clone();
         files.sort();
         for (path, bytes) in files {
-            let file = MetadataFile { path: path.into(), blob: git_id(&bytes), size: bytes.len() as u64 };
+            let file = MetadataFile {
+                path: path.into(),
+                blob: git_id(&bytes),
+                size: bytes.len() as u64,
+            };
             let key = MetadataEntry::section_key(&file.path).to_owned();
             match folders.last_mut().filter(|folder| folder.key == key) {
                 Some(folder) => folder.files = folder.files.iter().cloned().chain([file]).collect(),
-                None => folders.push(MetadataFolder { key, name: GitObjectId::ZERO, files: [file].into() }),
+                None => folders.push(MetadataFolder {
+                    key,
+                    name: GitObjectId::ZERO,
+                    files: [file].into(),
+                }),
             }
         }
         for folder in &mut folders {
             folder.name = git_id(format!("{:?}", folder.files).as_bytes());
         }
-        let signature =
-            Signature { name: "Ada".into(), email: "ada@example.org".into(), at: Timestamp::from_micros(3) };
+        let signature = Signature {
+            name: "Ada".into(),
+            email: "ada@example.org".into(),
+            at: Timestamp::from_micros(3),
+        };
         Ok(Fetched {
             head: Head {
                 sha: commit.sha,
@@ -199,7 +226,11 @@ impl ContentSource for FakeGitLab {
             .collect();
         blobs
             .iter()
-            .map(|id| all.get(id).cloned().ok_or_else(|| Trouble::Ours("not in the mirror".into()).into()))
+            .map(|id| {
+                all.get(id)
+                    .cloned()
+                    .ok_or_else(|| Trouble::Ours("not in the mirror".into()).into())
+            })
             .collect()
     }
 }

@@ -24,7 +24,10 @@ async fn a_restart_goes_on_where_it_was() {
     assert_eq!(commits.len(), 2, "the content is written once more");
     assert_eq!(commits[0].sections, commits[1].sections);
     assert!(commits[1].envelope.generation > commits[0].envelope.generation);
-    assert_eq!(commits[1].envelope.state_version, commits[0].envelope.state_version);
+    assert_eq!(
+        commits[1].envelope.state_version,
+        commits[0].envelope.state_version
+    );
 }
 
 #[tokio::test]
@@ -34,7 +37,9 @@ async fn a_stop_ends_the_looks_in_hand_first() {
     let stack = Stack::start(&gitlab).await;
     gitlab.hold();
     let event = stack.event(project(7)).await;
-    stack.until("the look has begun", async || gitlab.fetches() == 1).await;
+    stack
+        .until("the look has begun", async || gitlab.fetches() == 1)
+        .await;
     let (stopped, ()) = tokio::join!(stack.stop(), async {
         tokio::task::yield_now().await;
         gitlab.let_go();
@@ -55,12 +60,15 @@ async fn two_members_share_the_projects_and_hand_them_over() {
     for n in 1..=60 {
         events.push((project(n), stack.event(project(n)).await));
     }
-    let other = stack.run_another();
+    let other = stack.run_another("second");
     for n in 1..=60 {
         gitlab.push(project(n), Commit::of(2, 3, 50));
         events.push((project(n), stack.event(project(n)).await));
     }
-    other.stop_and_drain(std::time::Duration::from_secs(30)).await.unwrap();
+    other
+        .stop_and_drain(std::time::Duration::from_secs(30))
+        .await
+        .unwrap();
     for n in 1..=60 {
         gitlab.push(project(n), Commit::of(3, 4, 50));
         events.push((project(n), stack.event(project(n)).await));
@@ -101,7 +109,11 @@ async fn every_failpoint_once() {
                 return Action::Nothing;
             }
             *counted.borrow_mut() += 1;
-            if *counted.borrow() == 1 { Action::Error } else { Action::Nothing }
+            if *counted.borrow() == 1 {
+                Action::Error
+            } else {
+                Action::Nothing
+            }
         });
         let event = stack.event(project(7)).await;
         stack.answered(&event, project(7)).await;
@@ -113,7 +125,10 @@ async fn every_failpoint_once() {
         assert_eq!(facts.len(), versions.len());
         let mut last = None;
         for commit in stack.commits().await {
-            assert!(versions.contains(&commit.envelope.state_version), "facts before content");
+            assert!(
+                versions.contains(&commit.envelope.state_version),
+                "facts before content"
+            );
             assert!(last < Some(commit.envelope.generation));
             last = Some(commit.envelope.generation);
         }

@@ -30,7 +30,9 @@ async fn a_push_becomes_facts_and_a_commit_with_its_content() {
         commit.attached.iter().map(|a| a.blob().unwrap()).collect();
     for section in &commit.sections {
         let bytes = &attached[&BlobName::Digest(section.digest.0)];
-        let list: MetadataSection = Decoder::default().decode("renku.metadata-section", bytes).unwrap();
+        let list: MetadataSection = Decoder::default()
+            .decode("renku.metadata-section", bytes)
+            .unwrap();
         for entry in list.entries {
             assert_eq!(attached[&BlobName::Git(entry.blob)].len() as i64, entry.size);
         }
@@ -38,7 +40,10 @@ async fn a_push_becomes_facts_and_a_commit_with_its_content() {
 
     let statuses = stack.statuses().await;
     assert_eq!(statuses.len(), 1);
-    assert_eq!((statuses[0].stage, statuses[0].outcome), (Stage::Fetched, StageOutcome::Done));
+    assert_eq!(
+        (statuses[0].stage, statuses[0].outcome),
+        (Stage::Fetched, StageOutcome::Done)
+    );
     assert!(statuses[0].envelope.covers.is_empty());
     stack.settled().await;
 }
@@ -59,14 +64,29 @@ async fn large_content_goes_to_the_blob_store_and_only_what_is_new_is_read() {
     stack.answered(&event, project(7)).await;
     assert_eq!(gitlab.reads(), 101);
     let second = stack.commits().await.remove(1);
-    let changed = second.sections.iter().filter(|s| !first.sections.contains(s)).count();
+    let changed = second
+        .sections
+        .iter()
+        .filter(|s| !first.sections.contains(s))
+        .count();
     assert_eq!((second.sections.len(), changed), (7, 1));
 
     for section in &second.sections {
-        let bytes = stack.sources.blobs.get_many(&[BlobName::Digest(section.digest.0)]).await.unwrap();
+        let bytes = stack
+            .sources
+            .blobs
+            .get_many(&[BlobName::Digest(section.digest.0)])
+            .await
+            .unwrap();
         let bytes = bytes[0].as_ref().expect("the section is stored");
-        let list: MetadataSection = Decoder::default().decode("renku.metadata-section", bytes).unwrap();
-        let names: Vec<_> = list.entries.iter().map(|entry| BlobName::Git(entry.blob)).collect();
+        let list: MetadataSection = Decoder::default()
+            .decode("renku.metadata-section", bytes)
+            .unwrap();
+        let names: Vec<_> = list
+            .entries
+            .iter()
+            .map(|entry| BlobName::Git(entry.blob))
+            .collect();
         let there = stack.sources.blobs.contains_many(&names).await.unwrap();
         assert!(there.iter().all(|there| *there));
     }
@@ -83,11 +103,17 @@ async fn nothing_new_says_what_it_waits_for() {
     stack.answered(&again, project(7)).await;
     let commits = stack.commits().await;
     let endings = stack.endings().await;
-    assert_eq!((commits.len(), endings.len(), stack.facts().await.len()), (1, 1, 1));
+    assert_eq!(
+        (commits.len(), endings.len(), stack.facts().await.len()),
+        (1, 1, 1)
+    );
     assert_eq!(endings[0].outcome, StageOutcome::NothingNew);
     assert_eq!(endings[0].awaits_generation, commits[0].envelope.generation);
     assert!(endings[0].envelope.generation > commits[0].envelope.generation);
-    assert!(endings[0].envelope.covers.covers(&first), "later records say it again");
+    assert!(
+        endings[0].envelope.covers.covers(&first),
+        "later records say it again"
+    );
 
     // A rebuild makes the content again.
     let rebuild = stack.regenerate(project(7), "autumn").await;
@@ -105,7 +131,9 @@ async fn a_backlog_is_one_look() {
     let stack = Stack::start(&gitlab).await;
     gitlab.hold();
     stack.event(project(7)).await;
-    stack.until("the first look has begun", async || gitlab.fetches() == 1).await;
+    stack
+        .until("the first look has begun", async || gitlab.fetches() == 1)
+        .await;
     let mut last = stack.event(project(7)).await;
     for n in 2..50 {
         gitlab.push(project(7), Commit::of(n, usize::from(n), 10));
@@ -128,7 +156,9 @@ async fn facts_change_without_a_push() {
     let stack = Stack::start(&gitlab).await;
     let event = stack.event(project(7)).await;
     stack.answered(&event, project(7)).await;
-    gitlab.change(project(7), |project| project.state.visibility = Visibility::Private);
+    gitlab.change(project(7), |project| {
+        project.state.visibility = Visibility::Private
+    });
     let event = stack.event(project(7)).await;
     stack.answered(&event, project(7)).await;
     let facts = stack.facts().await;
@@ -155,8 +185,17 @@ async fn a_renamed_project_and_branch_are_followed_within_one_look() {
     let commits = stack.commits().await;
     assert_eq!(commits.len(), 2);
     assert_eq!(commits[1].r#ref, "refs/heads/trunk");
-    assert_eq!(stack.facts().await[1].state.as_ref().unwrap().slug.as_str(), "g/q");
-    assert!(stack.statuses().await.iter().all(|status| status.outcome == StageOutcome::Done));
+    assert_eq!(
+        stack.facts().await[1].state.as_ref().unwrap().slug.as_str(),
+        "g/q"
+    );
+    assert!(
+        stack
+            .statuses()
+            .await
+            .iter()
+            .all(|status| status.outcome == StageOutcome::Done)
+    );
 }
 
 #[tokio::test]
@@ -174,7 +213,10 @@ async fn what_is_not_there_is_said() {
     let facts = stack.facts().await;
     assert_eq!(facts[1].state.as_ref().unwrap().default_branch, None);
     let ending = stack.endings().await.remove(0);
-    assert_eq!((ending.outcome, ending.code.as_deref()), (StageOutcome::Done, Some("nothing-to-read")));
+    assert_eq!(
+        (ending.outcome, ending.code.as_deref()),
+        (StageOutcome::Done, Some("nothing-to-read"))
+    );
     assert_eq!(ending.awaits_generation, facts[1].envelope.generation);
 
     // The project is deleted: said once as a fact, answered each time.
@@ -194,7 +236,11 @@ async fn what_is_not_there_is_said() {
     gitlab.add(project(7), "g/p", Commit::of(1, 1, 10));
     let event = stack.event(project(7)).await;
     stack.answered(&event, project(7)).await;
-    assert_eq!(stack.commits().await.len(), 2, "what was known before it went is forgotten");
+    assert_eq!(
+        stack.commits().await.len(),
+        2,
+        "what was known before it went is forgotten"
+    );
 }
 
 #[tokio::test]
@@ -214,8 +260,7 @@ async fn one_cause_goes_on_and_several_are_linked() {
     gitlab.add(project(7), "g/p", Commit::of(1, 1, 10));
     let stack = Stack::start(&gitlab).await;
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    let event =
-        events::PushEvent::new(project(7), events::LookReason::Push, stack.edges.clock.now());
+    let event = events::PushEvent::new(project(7), events::LookReason::Push, stack.edges.clock.now());
     let event = stack.append(&PUSH_EVENTS, &event, Some(trace)).await;
     stack.answered(&event, project(7)).await;
     let record = stack.records(&events::COMMITS).await.remove(0);

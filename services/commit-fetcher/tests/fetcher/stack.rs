@@ -44,18 +44,36 @@ impl Stack {
         bus.ensure_topics(&topic_specs()).await.unwrap();
         let clock = edges.clock.clone();
         let blobs = Arc::new(MemoryBlobs::new(Arc::new(move || clock.now())));
-        let sources = Sources { bus: Arc::new(bus.clone()), blobs, facts, content };
-        let config = Config { retry_first_ms: 5, retry_most_seconds: 1, ..Config::default() };
-        let stack = Self { folder, bus, sources, edges, tasks: Tasks::new(), config };
-        stack.run_another();
+        let sources = Sources {
+            bus: Arc::new(bus.clone()),
+            blobs,
+            facts,
+            content,
+        };
+        let config = Config {
+            retry_first_ms: 5,
+            retry_most_seconds: 1,
+            ..Config::default()
+        };
+        let stack = Self {
+            folder,
+            bus,
+            sources,
+            edges,
+            tasks: Tasks::new(),
+            config,
+        };
+        stack.run_another("first");
         stack
     }
 
     /// One more member of the group, in the same process.
-    pub fn run_another(&self) -> Tasks {
+    pub fn run_another(&self, name: &str) -> Tasks {
         let edges = Edges::with(self.edges.clock.clone(), self.edges.randomness.clone());
-        let member = self.tasks.group("member");
-        build(&self.config, self.sources.clone(), &edges).unwrap().run(&member);
+        let member = self.tasks.group(name);
+        build(&self.config, self.sources.clone(), &edges)
+            .unwrap()
+            .run(&member);
         member
     }
 
@@ -64,21 +82,49 @@ impl Stack {
         self.tasks.stop_and_drain(DEADLINE).await.unwrap();
         assert!(self.tasks.first_failure().is_none());
         self.bus.close().await.unwrap();
-        let Self { folder, bus, sources, edges, config, .. } = self;
-        let Sources { bus: _, blobs, facts, content } = sources;
-        drop(bus);
+        let Self {
+            folder,
+            bus,
+            sources,
+            edges,
+            config,
+            ..
+        } = self;
+        let Sources {
+            bus: second,
+            blobs,
+            facts,
+            content,
+        } = sources;
+        drop((bus, second));
         self = {
             let bus = open(&folder);
-            let sources = Sources { bus: Arc::new(bus.clone()), blobs, facts, content };
-            Self { folder, bus, sources, edges, tasks: Tasks::new(), config }
+            let sources = Sources {
+                bus: Arc::new(bus.clone()),
+                blobs,
+                facts,
+                content,
+            };
+            Self {
+                folder,
+                bus,
+                sources,
+                edges,
+                tasks: Tasks::new(),
+                config,
+            }
         };
-        self.run_another();
+        self.run_another("first");
         self
     }
 
     pub async fn stop(&self) {
         self.tasks.stop_and_drain(DEADLINE).await.unwrap();
-        assert!(self.tasks.first_failure().is_none(), "{:?}", self.tasks.first_failure());
+        assert!(
+            self.tasks.first_failure().is_none(),
+            "{:?}",
+            self.tasks.first_failure()
+        );
     }
 
     pub async fn event(&self, project: ProjectId) -> Position {
@@ -94,23 +140,33 @@ impl Stack {
     }
 
     pub async fn append(&self, topic: &TopicName, event: &PushEvent, trace: Option<&str>) -> Position {
-        let origin = Origin { source: "test", at: self.edges.clock.now(), traceparent: trace, id: None };
+        let origin = Origin {
+            source: "test",
+            at: self.edges.clock.now(),
+            traceparent: trace,
+            id: None,
+        };
         let record = record_of(topic, event, origin).unwrap();
         self.bus.append(vec![record]).await.unwrap().remove(0)
     }
 
     pub async fn records(&self, topic: &TopicName) -> Vec<Record> {
         let mut records = Vec::new();
-        bus::restore(&self.bus, topic, None, ReadLimits::default(), |record| records.push(record))
-            .await
-            .unwrap();
+        bus::restore(&self.bus, topic, None, ReadLimits::default(), |record| {
+            records.push(record)
+        })
+        .await
+        .unwrap();
         records
     }
 
     async fn values<T: TopicValue>(&self, topic: &TopicName) -> Vec<T> {
         let decoder = Decoder::default();
         let records = self.records(topic).await;
-        records.iter().map(|record| bus::value_of(&decoder, record).unwrap().unwrap()).collect()
+        records
+            .iter()
+            .map(|record| bus::value_of(&decoder, record).unwrap().unwrap())
+            .collect()
     }
 
     pub async fn facts(&self) -> Vec<ProjectRecord> {
@@ -176,7 +232,10 @@ impl Stack {
     pub async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
         let deadline = tokio::time::Instant::now() + DEADLINE;
         while !holds().await {
-            assert!(tokio::time::Instant::now() < deadline, "{what}: not within {DEADLINE:?}");
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "{what}: not within {DEADLINE:?}"
+            );
             if let Some(failure) = self.tasks.first_failure() {
                 panic!("{failure}");
             }
