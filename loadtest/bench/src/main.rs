@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use bench::export;
 use bench::renku_repo::{Shape, write_repository};
-use bench::store::data::Platform;
+use bench::store::data::{Platform, Visible};
 use bench::store::files::Files;
 use bench::table::Report;
+use bench::{export, store};
 use clap::{Args, Parser, Subcommand};
 use time::OffsetDateTime;
 
@@ -83,12 +83,29 @@ enum What {
         slug: String,
         folder: PathBuf,
     },
+    /// Our store against Oxigraph's own.
+    Store {
+        #[arg(long, default_value_t = 20_000)]
+        projects: usize,
+        #[arg(long, default_value_t = 9)]
+        pairs: usize,
+        /// How often both load the data; 0 takes the stores of the last run.
+        #[arg(long, default_value_t = 3)]
+        loads: usize,
+        /// Little data, one pair: proves that the benchmark runs.
+        #[arg(long)]
+        short: bool,
+    },
+    /// Our side of the store benchmark; the benchmark starts it.
+    #[command(hide = true)]
+    StoreWorker {
+        #[command(subcommand)]
+        what: Worker,
+    },
     /// Makes the data of the store benchmark.
     Data {
         #[arg(long, default_value_t = 20_000)]
         projects: usize,
-        #[arg(long, default_value_t = 25)]
-        activities: usize,
         folder: PathBuf,
     },
     /// Our export against `renku graph export`.
@@ -101,6 +118,29 @@ enum What {
         #[arg(long)]
         short: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum Worker {
+    Load {
+        store: PathBuf,
+        pieces: PathBuf,
+    },
+    Serve {
+        store: PathBuf,
+        public: String,
+        #[arg(long, default_value_t = 20_000)]
+        projects: usize,
+    },
+}
+
+/// The data of the store benchmark: about 508 quads in each graph.
+fn platform(projects: usize) -> Platform {
+    Platform {
+        seed: 1,
+        projects,
+        activities: 25,
+    }
 }
 
 fn main() -> anyhow::Result<()> {
@@ -124,19 +164,45 @@ fn main() -> anyhow::Result<()> {
                 &folder,
             )?;
         }
-        What::Data {
+        What::Data { projects, folder } => {
+            Files::make(platform(projects), &folder)?;
+        }
+        What::Store {
             projects,
-            activities,
-            folder,
+            pairs,
+            loads,
+            short,
         } => {
-            Files::make(
-                Platform {
-                    seed: 1,
-                    projects,
-                    activities,
+            let settings = store::Settings {
+                platform: platform(if short { 400 } else { projects }),
+                cache: places.cache(),
+                bench: places.program("bench")?,
+                pairs: if short { 1 } else { pairs },
+                loads: if short { 1 } else { loads },
+            };
+            places.save(
+                if short {
+                    "store-bench-short.md"
+                } else {
+                    "store-bench.md"
                 },
-                &folder,
+                &store::run(&settings, now)?,
             )?;
+        }
+        What::StoreWorker {
+            what: Worker::Load { store, pieces },
+        } => store::worker::load(&store, &pieces)?,
+        What::StoreWorker {
+            what:
+                Worker::Serve {
+                    store,
+                    public,
+                    projects,
+                },
+        } => {
+            let public = Visible::parse(&public).context("no such visible set")?;
+            let (commands, replies) = (std::io::stdin().lock(), std::io::stdout().lock());
+            store::worker::serve(&store, platform(projects), public, commands, replies)?;
         }
         What::Export {
             fixtures,

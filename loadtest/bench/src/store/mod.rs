@@ -3,3 +3,9 @@
 pub mod data;
 pub mod files;
 mod queries;
+mod report;
+mod run;
+pub mod served;
+pub mod worker;
+
+pub use run::{Settings, run};
