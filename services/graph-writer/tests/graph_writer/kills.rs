@@ -15,6 +15,7 @@ use runtime::failpoint;
 use crate::rig::*;
 
 const FOLDER: &str = "GRAPH_WRITER_TEST_FOLDER";
+const VIEW: &str = "GRAPH_WRITER_TEST_VIEW";
 const PLAN: &str = "GRAPH_WRITER_TEST_PLAN";
 
 const POINTS: [&str; 5] = [
@@ -99,7 +100,11 @@ async fn run_to_the_end(folder: &Path, view: &Path) -> (String, Vec<String>) {
 /// What the child process does: runs the role until the failpoint kills it, or all is applied.
 #[test]
 fn child() {
-    let (Some(folder), Some(plan)) = (std::env::var_os(FOLDER), std::env::var_os(PLAN)) else {
+    let (Some(folder), Some(view), Some(plan)) = (
+        std::env::var_os(FOLDER),
+        std::env::var_os(VIEW),
+        std::env::var_os(PLAN),
+    ) else {
         return;
     };
     failpoint::arm_from_spec(plan.to_str().unwrap()).unwrap();
@@ -108,14 +113,14 @@ fn child() {
         .enable_all()
         .build()
         .unwrap();
-    let folder = Path::new(&folder);
-    runtime.block_on(run_to_the_end(folder, &folder.join("view")));
+    runtime.block_on(run_to_the_end(Path::new(&folder), Path::new(&view)));
 }
 
-fn run_child(folder: &Path, plan: &str) -> bool {
+fn run_child(folder: &Path, view: &Path, plan: &str) -> bool {
     let status = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "kills::child", "--test-threads=1"])
         .env(FOLDER, folder)
+        .env(VIEW, view)
         .env(PLAN, plan)
         .output()
         .unwrap();
@@ -143,15 +148,19 @@ fn killed_anywhere_the_view_is_the_same() {
     });
     let mut kills = 0;
     for point in POINTS {
-        for hit in [1, 2, 5] {
-            kills += u32::from(run_child(folder, &format!("{point}=kill@{hit}")));
+        for hit in [1, 2, 4] {
+            let view = folder.join(format!("{point}-{hit}"));
+            if run_child(folder, &view, &format!("{point}=kill@{hit}")) {
+                kills += 1;
+                assert_eq!(
+                    runtime.block_on(run_to_the_end(folder, &view)),
+                    wanted,
+                    "{point}, hit {hit}"
+                );
+            }
         }
     }
-    assert!(kills >= POINTS.len() as u32, "only {kills} kills");
-    assert_eq!(
-        runtime.block_on(run_to_the_end(folder, &folder.join("view"))),
-        wanted
-    );
+    assert!(kills >= 10, "only {kills} kills");
 }
 
 /// The same in process: every task of the role ends with an error, and the next role goes on.
