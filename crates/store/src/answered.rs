@@ -87,7 +87,11 @@ impl Answered {
     }
 
     fn meets(&self, needs: Needs) -> bool {
-        let graph = if self.gone { Generation::default() } else { needs.graph };
+        let graph = if self.gone {
+            Generation::default()
+        } else {
+            needs.graph
+        };
         Needs { graph, ..needs }.met_by(self.have)
     }
 

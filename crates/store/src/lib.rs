@@ -19,6 +19,7 @@ mod inventory;
 mod large;
 mod lexical;
 mod names;
+mod naming;
 mod ntriples;
 mod order;
 mod quads;

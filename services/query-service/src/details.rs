@@ -12,8 +12,6 @@ pub(crate) struct OwnWords {
     pub keywords: Vec<String>,
     pub schema_version: Option<String>,
     pub date_created: Option<Timestamp>,
-    /// The newest date of a plan, dataset or activity.
-    pub date_modified: Option<Timestamp>,
     /// `schema:contentUrl`s, by position.
     pub images: Vec<String>,
 }
@@ -121,7 +119,7 @@ impl Details {
             own.images
         };
         let self_link = format!("{public_url}/knowledge-graph/projects/{}", state.slug);
-        let modified = [Some(state.created_at), state.updated_at, own.date_modified];
+        let modified = state.updated_at.unwrap_or(state.created_at).max(state.created_at);
         Self {
             identifier: project,
             path: state.slug.to_string(),
@@ -132,7 +130,7 @@ impl Details {
                 .or_else(|| state.description.clone().filter(|text| !text.is_empty())),
             visibility: state.visibility,
             created: created(state, own.date_created),
-            date_modified: instant(modified.into_iter().flatten().max().unwrap_or(state.created_at)),
+            date_modified: instant(modified),
             urls: Urls {
                 ssh: state.ssh_url.clone(),
                 http: state.http_url.clone(),
@@ -279,7 +277,6 @@ mod tests {
             keywords: vec!["z".into(), "a".into()],
             schema_version: Some("10".into()),
             date_created: Some(Timestamp::parse_rfc3339("2023-12-31T00:00:00Z").unwrap()),
-            date_modified: Some(Timestamp::parse_rfc3339("2025-01-01T00:00:00Z").unwrap()),
             images: vec!["https://pictures/1.png".into()],
         };
         let parent = state();
@@ -288,7 +285,6 @@ mod tests {
         assert_eq!(told["keywords"], serde_json::json!(["a", "z"]));
         assert_eq!(told["version"], "10");
         assert_eq!(told["created"]["dateCreated"], "2023-12-31T00:00:00.000Z");
-        assert_eq!(told["dateModified"], "2025-01-01T00:00:00.000Z");
         assert_eq!(told["images"][0]["_links"][0]["href"], "https://pictures/1.png");
         assert_eq!(told["forking"]["parent"]["slug"], "ns/sub/p");
     }

@@ -1,46 +1,30 @@
 //! Which of the forms that we can write does the client want? (RFC 9110, 12.5.1)
 
+use store::{RowFormat, TripleFormat};
+
 /// A form of an answer and one name for it. The first name of a form in a list is its own; others are accepted as well.
 pub(crate) type Offer<F> = (&'static str, F);
 
-/// Forms of the answer to `SELECT` and `ASK`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum TableForm {
-    Json,
-    Xml,
-    Csv,
-    Tsv,
-}
-
-/// Forms of the answer to `CONSTRUCT` and `DESCRIBE`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum GraphForm {
-    Turtle,
-    NTriples,
-    RdfXml,
-    JsonLd,
-}
-
 /// What `SELECT` and `ASK` can be answered in; the first is for who does not mind.
-pub(crate) const TABLES: &[Offer<TableForm>] = &[
-    ("application/sparql-results+json", TableForm::Json),
-    ("application/sparql-results+xml", TableForm::Xml),
-    ("text/csv", TableForm::Csv),
-    ("text/tab-separated-values", TableForm::Tsv),
-    ("application/json", TableForm::Json),
-    ("application/xml", TableForm::Xml),
-    ("text/xml", TableForm::Xml),
+pub(crate) const ROWS: &[Offer<RowFormat>] = &[
+    ("application/sparql-results+json", RowFormat::Json),
+    ("application/sparql-results+xml", RowFormat::Xml),
+    ("text/csv", RowFormat::Csv),
+    ("text/tab-separated-values", RowFormat::Tsv),
+    ("application/json", RowFormat::Json),
+    ("application/xml", RowFormat::Xml),
+    ("text/xml", RowFormat::Xml),
 ];
 
 /// What `CONSTRUCT` and `DESCRIBE` can be answered in; the first is for who does not mind.
-pub(crate) const GRAPHS: &[Offer<GraphForm>] = &[
-    ("text/turtle", GraphForm::Turtle),
-    ("application/n-triples", GraphForm::NTriples),
-    ("application/rdf+xml", GraphForm::RdfXml),
-    ("application/ld+json", GraphForm::JsonLd),
-    ("text/plain", GraphForm::NTriples),
-    ("application/json", GraphForm::JsonLd),
-    ("application/xml", GraphForm::RdfXml),
+pub(crate) const TRIPLES: &[Offer<TripleFormat>] = &[
+    ("text/turtle", TripleFormat::Turtle),
+    ("application/n-triples", TripleFormat::NTriples),
+    ("application/rdf+xml", TripleFormat::RdfXml),
+    ("application/ld+json", TripleFormat::JsonLd),
+    ("text/plain", TripleFormat::NTriples),
+    ("application/json", TripleFormat::JsonLd),
+    ("application/xml", TripleFormat::RdfXml),
 ];
 
 /// The offer that suits the `Accept` headers best: the highest weight, then the order of the offers. `None`: none suits.
@@ -130,7 +114,7 @@ mod tests {
     use super::*;
 
     fn table(accept: &str) -> Option<&'static str> {
-        choose([accept].into_iter(), TABLES).map(|(name, _)| name)
+        choose([accept].into_iter(), ROWS).map(|(name, _)| name)
     }
 
     #[test]
@@ -163,17 +147,20 @@ mod tests {
             assert_eq!(table(accept), answer, "{accept:?}");
         }
         assert_eq!(
-            choose(["text/turtle;q=0.1", "application/n-triples"].into_iter(), GRAPHS)
-                .unwrap()
-                .1,
-            GraphForm::NTriples
+            choose(
+                ["text/turtle;q=0.1", "application/n-triples"].into_iter(),
+                TRIPLES
+            )
+            .unwrap()
+            .1,
+            TripleFormat::NTriples
         );
     }
 
     #[test]
     fn refusals_name_each_form_once() {
         assert_eq!(
-            names(TABLES),
+            names(ROWS),
             "application/sparql-results+json, application/sparql-results+xml, text/csv, text/tab-separated-values"
         );
     }

@@ -1,8 +1,6 @@
 //! An answer on its way from the thread that evaluates to the client: in blocks, no more of them than the client takes.
 
 use std::io::{self, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -15,26 +13,14 @@ const BLOCK: usize = 32 * 1024;
 /// Blocks between the thread and the client.
 const BLOCKS: usize = 4;
 
-/// Tells a running query that its answer is not wanted any more. Clones are the same.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Unwanted(Arc<AtomicBool>);
-
-impl Unwanted {
-    pub(crate) fn new(flag: Arc<AtomicBool>) -> Self {
-        Self(flag)
-    }
-
-    fn say(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Says "unwanted" when it is dropped, however that comes about: end of the answer, client gone, deadline.
-struct Wanting(Unwanted);
+/// Runs when it is dropped, however that comes about: end of the answer, client gone, deadline.
+struct Wanting(Option<Box<dyn FnOnce() + Send>>);
 
 impl Drop for Wanting {
     fn drop(&mut self) {
-        self.0.say();
+        if let Some(unwanted) = self.0.take() {
+            unwanted();
+        }
     }
 }
 
@@ -57,7 +43,7 @@ pub(crate) struct AnswerWriter<E> {
 /// The client's end, before the first block.
 pub(crate) struct Answer<E> {
     items: mpsc::Receiver<Item<E>>,
-    #[cfg_attr(not(test), expect(dead_code, reason = "works when it is dropped"))]
+    #[expect(dead_code, reason = "works when it is dropped")]
     wanting: Wanting,
 }
 
@@ -69,8 +55,11 @@ pub(crate) enum Begun<E> {
     Body(Body),
 }
 
-/// The two ends. Must be called in an async runtime.
-pub(crate) fn answer<E>(unwanted: Unwanted, patience: Duration) -> (AnswerWriter<E>, Answer<E>) {
+/// The two ends. `unwanted` is called when nobody waits for the answer any more. Must be called in an async runtime.
+pub(crate) fn answer<E>(
+    unwanted: impl FnOnce() + Send + 'static,
+    patience: Duration,
+) -> (AnswerWriter<E>, Answer<E>) {
     let (sender, receiver) = mpsc::channel(BLOCKS);
     let writer = AnswerWriter {
         items: sender,
@@ -82,7 +71,7 @@ pub(crate) fn answer<E>(unwanted: Unwanted, patience: Duration) -> (AnswerWriter
         writer,
         Answer {
             items: receiver,
-            wanting: Wanting(unwanted),
+            wanting: Wanting(Some(Box::new(unwanted))),
         },
     )
 }
@@ -172,24 +161,23 @@ impl<E: std::fmt::Display + Send + 'static> Answer<E> {
             }
         }))
     }
-
-    #[cfg(test)]
-    fn is_wanted(&self) -> bool {
-        !self.wanting.0.0.load(Ordering::Relaxed)
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use axum::body::to_bytes;
+
+    use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(10);
 
     async fn told(
         write: impl FnOnce(AnswerWriter<String>) + Send + 'static,
     ) -> Option<Result<Vec<u8>, String>> {
-        let (writer, answer) = answer::<String>(Unwanted::default(), PATIENCE);
+        let (writer, answer) = answer::<String>(|| {}, PATIENCE);
         let thread = tokio::task::spawn_blocking(|| write(writer));
         let told = match answer.begin().await {
             None => None,
@@ -248,8 +236,8 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_leaves_stops_the_query() {
         let flag = Arc::new(AtomicBool::new(false));
-        let (mut writer, answer) = answer::<String>(Unwanted::new(flag.clone()), PATIENCE);
-        assert!(answer.is_wanted());
+        let said = flag.clone();
+        let (mut writer, answer) = answer::<String>(move || said.store(true, Ordering::SeqCst), PATIENCE);
         let thread = tokio::task::spawn_blocking(move || {
             loop {
                 if let Err(error) = writer.write_all(&[b'x'; BLOCK]) {
@@ -262,12 +250,12 @@ mod tests {
         };
         drop(body);
         assert_eq!(thread.await.unwrap(), io::ErrorKind::BrokenPipe);
-        assert!(flag.load(Ordering::Relaxed));
+        assert!(flag.load(Ordering::SeqCst));
     }
 
     #[tokio::test]
     async fn a_client_that_stalls_is_left() {
-        let (mut writer, _answer) = answer::<String>(Unwanted::default(), Duration::from_millis(20));
+        let (mut writer, _answer) = answer::<String>(|| {}, Duration::from_millis(20));
         let thread = tokio::task::spawn_blocking(move || {
             loop {
                 if let Err(error) = writer.write_all(&[b'x'; BLOCK]) {

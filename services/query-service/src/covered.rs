@@ -1,0 +1,104 @@
+//! Waiting until the views have taken what the reader has written.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, StatusCode};
+use events::{EVENT_STATUS, PROJECT_GRAPHS, PROJECTS};
+use model::{RECEIPT_HEADER, Receipt};
+use store::{ProjectNotes, Snapshot, StoreError};
+
+use crate::refusal::Refusal;
+use crate::service::Inner;
+
+/// Looks are this far apart at first, and at most.
+const FIRST: Duration = Duration::from_millis(2);
+const LONGEST: Duration = Duration::from_millis(25);
+/// Receipts that one request may bring.
+const MOST: usize = 32;
+
+/// Returns once every receipt of the request is covered. The project of a receipt may be hidden from the caller or not
+/// exist: both end at the deadline.
+pub(crate) async fn wait(inner: &Inner, headers: &HeaderMap) -> Result<(), Refusal> {
+    let receipts = receipts(headers)?;
+    if receipts.is_empty() {
+        return Ok(());
+    }
+    let began = inner.clock.monotonic();
+    let deadline = Duration::from_secs(inner.config.position_seconds);
+    let mut pause = FIRST;
+    loop {
+        // One row per receipt out of mapped memory: no reason to leave the async thread.
+        let snapshot = inner.reader.snapshot()?;
+        let open = receipts
+            .iter()
+            .map(|receipt| covered(&snapshot, receipt))
+            .position(|covered| !matches!(covered, Ok(true)));
+        let waited = inner.clock.monotonic().saturating_sub(began);
+        let Some(open) = open else {
+            inner
+                .counters
+                .waits
+                .with_label_values(&["covered"])
+                .observe(waited.as_secs_f64());
+            return Ok(());
+        };
+        covered(&snapshot, &receipts[open])?;
+        drop(snapshot);
+        if waited >= deadline {
+            inner
+                .counters
+                .waits
+                .with_label_values(&["deadline"])
+                .observe(waited.as_secs_f64());
+            let why = format!(
+                "{} is not in the views after {} s: ask again with the same header, or without it for what is there",
+                receipts[open], inner.config.position_seconds
+            );
+            return Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, why));
+        }
+        inner.clock.sleep(pause.min(deadline - waited)).await;
+        pause = (pause * 2).min(LONGEST);
+    }
+}
+
+fn covered(snapshot: &Snapshot, receipt: &Receipt) -> Result<bool, StoreError> {
+    let position = &receipt.position;
+    match receipt.project {
+        Some(project) => {
+            let notes = ProjectNotes::read(snapshot.note(project)?.as_deref())?;
+            Ok(notes.answered.covers(position))
+        }
+        None => {
+            let next = snapshot.position(&position.topic, position.partition)?;
+            Ok(next.is_some_and(|next| next >= position.next))
+        }
+    }
+}
+
+fn receipts(headers: &HeaderMap) -> Result<Vec<Receipt>, Refusal> {
+    let bad = |why: String| Refusal::new(StatusCode::BAD_REQUEST, why);
+    let mut receipts = Vec::new();
+    for value in headers.get_all(RECEIPT_HEADER) {
+        let text = value
+            .to_str()
+            .map_err(|_| bad("the header Renku-Position is not ASCII".to_owned()))?;
+        for text in text.split(',') {
+            let receipt: Receipt = text
+                .parse()
+                .map_err(|error: model::NotAReceipt| bad(error.to_string()))?;
+            let topic = &receipt.position.topic;
+            if receipt.project.is_none() && ![PROJECTS, PROJECT_GRAPHS, EVENT_STATUS].contains(topic) {
+                return Err(bad(format!(
+                    "{receipt} lacks its project: send back the header as it was given"
+                )));
+            }
+            receipts.push(receipt);
+        }
+    }
+    if receipts.len() > MOST {
+        return Err(bad(format!(
+            "more than {MOST} positions are waited for: send the last ones only"
+        )));
+    }
+    Ok(receipts)
+}

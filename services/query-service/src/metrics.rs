@@ -1,0 +1,73 @@
+use runtime::metrics::{HistogramVec, IntCounterVec, IntGaugeVec, MetricError, SECONDS};
+use runtime::{MetricKind, MetricSpec, Metrics};
+
+const QUERIES: MetricSpec = MetricSpec {
+    name: "renku_query_sparql_total",
+    kind: MetricKind::Counter,
+    help: "SPARQL queries, by form and by what became of them: answered, refused, limited, busy, gone (the client), failed.",
+    labels: &["form", "outcome"],
+};
+
+const SPARQL_SECONDS: MetricSpec = MetricSpec {
+    name: "renku_query_sparql_seconds",
+    kind: MetricKind::Histogram(SECONDS),
+    help: "From a query's turn to its answer being written.",
+    labels: &["form"],
+};
+
+const RUNNING: MetricSpec = MetricSpec {
+    name: "renku_query_running",
+    kind: MetricKind::Gauge,
+    help: "Queries being evaluated.",
+    labels: &[],
+};
+
+const READS: MetricSpec = MetricSpec {
+    name: "renku_query_reads_total",
+    kind: MetricKind::Counter,
+    help: "Other reads, by route and HTTP status.",
+    labels: &["route", "status"],
+};
+
+const WAITS: MetricSpec = MetricSpec {
+    name: "renku_query_position_wait_seconds",
+    kind: MetricKind::Histogram(SECONDS),
+    help: "Waits for the views to cover a Renku-Position, by outcome: covered, deadline.",
+    labels: &["outcome"],
+};
+
+/// The catalogue of this role.
+pub const METRICS: &[MetricSpec] = &[QUERIES, SPARQL_SECONDS, RUNNING, READS, WAITS];
+
+/// The metrics in use.
+#[derive(Clone, Debug)]
+pub(crate) struct Counters {
+    pub queries: IntCounterVec,
+    pub seconds: HistogramVec,
+    pub running: IntGaugeVec,
+    pub reads: IntCounterVec,
+    pub waits: HistogramVec,
+}
+
+impl Counters {
+    pub fn register(metrics: &Metrics) -> Result<Self, MetricError> {
+        Ok(Self {
+            queries: metrics.counter(&QUERIES)?,
+            seconds: metrics.histogram(&SPARQL_SECONDS)?,
+            running: metrics.gauge(&RUNNING)?,
+            reads: metrics.counter(&READS)?,
+            waits: metrics.histogram(&WAITS)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_catalogue_keeps_the_rules() {
+        assert_eq!(
+            runtime::metrics::catalogue_faults(super::METRICS),
+            Vec::<String>::new()
+        );
+    }
+}

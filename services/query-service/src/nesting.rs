@@ -1,0 +1,32 @@
+//! The engine reads and evaluates by recursion, so how deep a query can make it go is bounded before it is read.
+
+/// Brackets within brackets. Queries that people write stay below ten.
+const DEEPEST: usize = 100;
+
+/// Whether brackets are nested too deep. Brackets in strings and comments count as well: that only makes the bound tighter.
+pub(crate) fn is_too_deep(query: &str) -> bool {
+    let mut depth = 0usize;
+    for byte in query.bytes() {
+        match byte {
+            b'(' | b'{' | b'[' => depth += 1,
+            b')' | b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEEPEST {
+            return true;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depth_counts_and_length_does_not() {
+        assert!(!is_too_deep(&"{}".repeat(10_000)));
+        assert!(!is_too_deep(&format!("{}{}", "(".repeat(100), ")".repeat(100))));
+        assert!(is_too_deep(&"([{".repeat(34)));
+    }
+}
