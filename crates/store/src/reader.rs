@@ -272,11 +272,14 @@ impl Snapshot {
         Ok(log)
     }
 
-    /// Every project that has facts or a graph, with what both say. For digests and operators.
-    pub(crate) fn all_projects(&self) -> Result<Vec<ProjectId>, StoreError> {
-        let mut projects = Vec::new();
-        for row in self.shared().tables.access.iter(&self.txn)? {
-            projects.push(project_of(row?.0)?);
+    /// Every project that has facts or a graph, by id.
+    pub(crate) fn all_projects(&self) -> Result<std::collections::BTreeSet<ProjectId>, StoreError> {
+        let mut projects = std::collections::BTreeSet::new();
+        let tables = &self.shared().tables;
+        for table in [tables.facts, tables.applied] {
+            for row in table.iter(&self.txn)? {
+                projects.insert(project_of(row?.0)?);
+            }
         }
         Ok(projects)
     }

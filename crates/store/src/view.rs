@@ -148,11 +148,11 @@ impl<'a> View<'a> {
             return Err(ScanError::Quads);
         }
         let now = Instant::now();
-        if now > self.bounds.until {
-            return Err(ScanError::Time);
-        }
         if now > self.snapshot_until {
             return Err(StoreError::SnapshotTooOld.into());
+        }
+        if now > self.bounds.until {
+            return Err(ScanError::Time);
         }
         Ok(())
     }
