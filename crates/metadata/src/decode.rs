@@ -70,7 +70,7 @@ pub(crate) fn read_state(text: &str) -> Result<State<'_>, Damage> {
             std::mem::take(&mut json)
         }
     };
-    walk.children(&mut state)?;
+    walk.value(&mut state)?;
     walk.state = state;
     Ok(walk)
 }
