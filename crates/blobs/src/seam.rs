@@ -8,6 +8,7 @@ use crate::BlobError;
 #[async_trait]
 pub trait Blobs: Send + Sync + 'static {
     /// Stores values; returns when all of them are durable. Those that are there already are used again.
+    /// A value is never there without those ahead of it in the list, also after a crash: lists go behind what they name.
     async fn put_many(&self, values: Vec<(BlobName, Bytes)>) -> Result<(), BlobError>;
 
     /// The values in the order asked for; `None` where there is none.

@@ -154,8 +154,15 @@ async fn store(
     for (folder, ..) in &missing {
         sizes.extend(folder.files.iter().map(|file| (file.blob, file.size)));
     }
-    // Files first: once a section is there, all that it names is.
     let mut stored = (0, 0);
+    let mut put = async |values: Vec<(BlobName, Bytes)>| {
+        stored.0 += values.len();
+        stored.1 += values.iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>();
+        blobs.put_many(values).await
+    };
+    // Files before the sections that name them: once a section is there, all that it names is. The last files go
+    // together with the sections, so that a usual push waits for the disk once.
+    let mut waiting: Vec<(BlobName, Bytes)> = Vec::new();
     let files: Vec<(GitObjectId, u64)> = sizes.into_iter().collect();
     for asked in files.chunks(BATCH_NAMES) {
         let names: Vec<BlobName> = asked.iter().map(|(id, _)| BlobName::Git(*id)).collect();
@@ -166,27 +173,24 @@ async fn store(
             .filter(|(_, there)| !there)
             .map(|(file, _)| *file);
         for batch in batches(absent) {
+            if !waiting.is_empty() {
+                put(std::mem::take(&mut waiting)).await?;
+                runtime::failpoint!("commit-fetcher.between-blobs")?;
+            }
             let values = content.read(project, &batch).await?;
-            stored.0 += values.len();
-            stored.1 += values.iter().map(|bytes| bytes.len() as u64).sum::<u64>();
-            blobs
-                .put_many(batch.into_iter().map(BlobName::Git).zip(values).collect())
-                .await?;
+            waiting = batch.into_iter().map(BlobName::Git).zip(values).collect();
         }
-    }
-    runtime::failpoint!("commit-fetcher.between-blobs")?;
-    let mut values = Vec::with_capacity(missing.len());
-    for section in missing {
-        let bytes = bytes_of(section)?;
-        stored.0 += 1;
-        stored.1 += bytes.len() as u64;
-        values.push((BlobName::Digest(section.1.named.digest.0), bytes));
     }
     // The same section under two keys is one blob.
     let mut seen = HashSet::new();
-    values.retain(|(name, _)| seen.insert(*name));
-    if !values.is_empty() {
-        blobs.put_many(values).await?;
+    for section in missing {
+        let name = BlobName::Digest(section.1.named.digest.0);
+        if seen.insert(name) {
+            waiting.push((name, bytes_of(section)?));
+        }
+    }
+    if !waiting.is_empty() {
+        put(waiting).await?;
     }
     Ok(stored)
 }

@@ -99,7 +99,13 @@ async fn every_failpoint_once() {
     for point in points {
         assert!(runtime::failpoint::names().contains(&point), "{point}");
         let gitlab = FakeGitLab::new();
-        gitlab.add(project(7), "g/p", Commit::of(1, 100, 1_000));
+        // More than goes to the blob store at once.
+        let (files, size) = if point.ends_with("between-blobs") {
+            (200, 50_000)
+        } else {
+            (100, 1_000)
+        };
+        gitlab.add(project(7), "g/p", Commit::of(1, files, size));
         let stack = Stack::start(&gitlab).await;
         let hits = Rc::new(RefCell::new(0));
         let counted = hits.clone();
