@@ -20,6 +20,10 @@ pub struct Config {
     pub retry_first_ms: u64,
     /// The longest of these waits, in seconds.
     pub retry_most_seconds: u64,
+    /// The first wait after GitLab refused the token, in milliseconds; it doubles each time.
+    pub refused_first_ms: u64,
+    /// The longest of these waits, in seconds.
+    pub refused_most_seconds: u64,
     /// Push events that could not be answered for this long are parked, in hours. Below the seven days that their
     /// topic keeps them.
     pub give_up_hours: u64,
@@ -35,6 +39,8 @@ impl Default for Config {
             concurrency: 8,
             retry_first_ms: 500,
             retry_most_seconds: 60,
+            refused_first_ms: 15_000,
+            refused_most_seconds: 300,
             give_up_hours: 72,
             cached_sections: 50_000,
             grace_seconds: 20,
@@ -81,6 +87,20 @@ impl Config {
         within(
             "retry_most_seconds",
             self.retry_most_seconds,
+            1,
+            3_600,
+            "1 to 3600 are allowed",
+        )?;
+        within(
+            "refused_first_ms",
+            self.refused_first_ms,
+            1,
+            3_600_000,
+            "1 to 3600000 are allowed",
+        )?;
+        within(
+            "refused_most_seconds",
+            self.refused_most_seconds,
             1,
             3_600,
             "1 to 3600 are allowed",
@@ -155,10 +175,8 @@ pub fn build(config: &Config, sources: Sources, edges: &Edges) -> Result<CommitF
     config.check()?;
     let patience = Patience {
         give_up_after: Duration::from_secs(config.give_up_hours * 3_600),
-        refused_most: Patience::default()
-            .refused_most
-            .max(Duration::from_secs(config.retry_most_seconds)),
-        ..Patience::default()
+        refused_first: Duration::from_millis(config.refused_first_ms),
+        refused_most: Duration::from_secs(config.refused_most_seconds),
     };
     let cached = NonZeroUsize::new(config.cached_sections).unwrap_or(NonZeroUsize::MIN);
     let fetcher = Fetcher::new(sources.clone(), patience, cached, edges)?;

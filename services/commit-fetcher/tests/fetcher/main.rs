@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod fake;
+mod gitlab;
 mod groups;
 mod looks;
 mod stack;

@@ -31,12 +31,14 @@ pub struct Stack {
 
 impl Stack {
     pub async fn start(gitlab: &Arc<FakeGitLab>) -> Self {
-        Self::with(gitlab.clone(), gitlab.clone()).await
+        // A refused token is waited for longer than any test runs.
+        Self::with(gitlab.clone(), gitlab.clone(), 3_600_000).await
     }
 
     pub async fn with(
         facts: Arc<dyn commit_fetcher::edges::FactsSource>,
         content: Arc<dyn commit_fetcher::edges::ContentSource>,
+        refused_first_ms: u64,
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let edges = Edges::system();
@@ -53,6 +55,7 @@ impl Stack {
         let config = Config {
             retry_first_ms: 5,
             retry_most_seconds: 1,
+            refused_first_ms,
             ..Config::default()
         };
         let stack = Self {
