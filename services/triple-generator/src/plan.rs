@@ -1,0 +1,165 @@
+//! What one turn comes to, decided from what is known; no clock, no bus.
+
+use events::{CommitFetched, Covers, ProjectRecord};
+use model::{Digest, Generation};
+
+/// The newest record of a project in our own output: of two with one generation the larger digest wins.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub(crate) struct Newest {
+    /// The look it came from.
+    pub(crate) generation: Generation,
+    /// Of its graph; see [`events::ProjectGraph::digest`].
+    pub(crate) digest: Option<Digest>,
+}
+
+/// What to do with the records that waited for one project.
+#[derive(PartialEq, Eq, Debug)]
+pub(crate) enum Step {
+    /// All of them are older than what was written.
+    Nothing,
+    /// The project is gone, by these facts.
+    Bury(Box<ProjectRecord>),
+    /// Make the graph of this commit, which answers for these push events.
+    Generate(Box<CommitFetched>, Covers),
+}
+
+/// Of everything that waits only the newest counts; it answers for all commits of the turn.
+///
+/// A commit whose generation was written already is made again: the process may have died between its graph and its
+/// status record, and making it twice gives the same graph.
+pub(crate) fn plan(newest: Option<Newest>, commits: Vec<CommitFetched>, facts: Vec<ProjectRecord>) -> Step {
+    let written = newest.map_or(Generation::default(), |newest| newest.generation);
+    let mut covers = Covers::default();
+    for commit in &commits {
+        covers.merge(&commit.envelope.covers);
+    }
+    let commit = commits
+        .into_iter()
+        .max_by_key(|commit| commit.envelope.generation);
+    let gone = facts
+        .into_iter()
+        .filter(|f| f.state.is_none())
+        .max_by_key(|f| f.envelope.generation);
+    match (commit, gone) {
+        (Some(commit), gone)
+            if commit.envelope.generation >= written
+                && gone
+                    .as_ref()
+                    .is_none_or(|g| g.envelope.generation < commit.envelope.generation) =>
+        {
+            Step::Generate(Box::new(commit), covers)
+        }
+        (_, Some(gone)) if gone.envelope.generation > written => Step::Bury(Box::new(gone)),
+        _ => Step::Nothing,
+    }
+}
+
+/// Whether a record of our own output must not be the last of its project: something larger was there before it, so
+/// its writer had lost the partition without knowing.
+pub(crate) fn falls(before: Option<Newest>, seen: Newest) -> bool {
+    before.is_some_and(|before| seen < before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use events::{Envelope, PUSH_EVENTS, Signature};
+    use model::{Offset, Partition, ProjectId, Sha, Timestamp};
+
+    fn envelope(generation: u64) -> Envelope {
+        Envelope {
+            generation: Generation::new(generation),
+            covers: Covers::record(&PUSH_EVENTS, Partition::new(0), Offset::new(generation)),
+            ..Envelope::unlooked(Timestamp::from_micros(0))
+        }
+    }
+
+    fn commit(generation: u64) -> CommitFetched {
+        let signature = Signature {
+            name: String::new(),
+            email: String::new(),
+            at: Timestamp::from_micros(0),
+        };
+        CommitFetched {
+            envelope: envelope(generation),
+            project_id: ProjectId::MAX,
+            sha: Sha::new([1; 20]),
+            parents: vec![],
+            author: signature.clone(),
+            committer: signature,
+            title: String::new(),
+            r#ref: "refs/heads/main".into(),
+            sections: vec![],
+            linked: vec![],
+            attached: vec![],
+        }
+    }
+
+    fn gone(generation: u64) -> ProjectRecord {
+        ProjectRecord {
+            envelope: envelope(generation),
+            project_id: ProjectId::MAX,
+            state: None,
+        }
+    }
+
+    fn written(generation: u64) -> Option<Newest> {
+        Some(Newest {
+            generation: Generation::new(generation),
+            digest: None,
+        })
+    }
+
+    fn generates(step: &Step) -> Option<u64> {
+        match step {
+            Step::Generate(commit, _) => Some(commit.envelope.generation.get()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn the_newest_commit_answers_for_all() {
+        let Step::Generate(commit, covers) = plan(None, vec![commit(2), commit(5), commit(3)], vec![]) else {
+            panic!("nothing to generate");
+        };
+        assert_eq!(commit.envelope.generation.get(), 5);
+        assert_eq!(covers.iter().next().unwrap().next, Offset::new(6));
+    }
+
+    #[test]
+    fn older_than_written_is_passed_over() {
+        assert_eq!(plan(written(6), vec![commit(5)], vec![]), Step::Nothing);
+        assert_eq!(plan(written(6), vec![], vec![gone(6)]), Step::Nothing);
+        assert_eq!(generates(&plan(written(5), vec![commit(5)], vec![])), Some(5));
+    }
+
+    #[test]
+    fn gone_and_back() {
+        assert!(matches!(
+            plan(written(4), vec![commit(5)], vec![gone(6)]),
+            Step::Bury(_)
+        ));
+        assert_eq!(
+            generates(&plan(written(4), vec![commit(7)], vec![gone(6)])),
+            Some(7)
+        );
+        assert!(matches!(plan(None, vec![], vec![gone(6)]), Step::Bury(_)));
+    }
+
+    #[test]
+    fn a_fall_is_seen() {
+        let small = Newest {
+            generation: Generation::new(5),
+            digest: Some(Digest::new([1; 32])),
+        };
+        let large = Newest {
+            generation: Generation::new(5),
+            digest: Some(Digest::new([2; 32])),
+        };
+        assert!(falls(Some(large), small));
+        assert!(!falls(Some(small), large));
+        assert!(!falls(Some(small), small));
+        assert!(!falls(None, small));
+        assert!(falls(written(6), large));
+    }
+}

@@ -1,0 +1,344 @@
+//! Carries turns out: records in, blobs and records out.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use blobs::Blobs;
+use bus::worker::{Turn, Worker};
+use bus::{Bus, BusError, NewRecord, TopicPartition, record_of, value_of};
+use events::{
+    COMMITS, CommitFetched, Covers, Decoder, EVENT_STATUS, Envelope, EventStatus, Graph, PROJECT_GRAPHS,
+    ProjectGraph, ProjectRecord, Stage, StageOutcome,
+};
+use model::{Outcome, Owner, Partition, ProjectId, Reason};
+use runtime::{Edges, TraceContext};
+use tokio::sync::mpsc;
+use tracing::Instrument;
+
+use crate::maker::{GENERATOR_VERSION, MakeError, Maker};
+use crate::meters::Meters;
+use crate::newest::{Change, OwnOutput, output_partitions};
+use crate::plan::{Newest, Step, plan};
+use crate::{RoleError, origin};
+
+/// Makes graphs, one turn one graph. Drive it with [`bus::worker::run`], or call it turn by turn.
+pub struct Generator {
+    bus: Arc<dyn Bus>,
+    blobs: Arc<dyn Blobs>,
+    edges: Edges,
+    meters: Meters,
+    decoder: Decoder,
+    own: OwnOutput,
+    changes: mpsc::UnboundedSender<Change>,
+    maker: Maker,
+}
+
+impl std::fmt::Debug for Generator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Generator").finish_non_exhaustive()
+    }
+}
+
+impl Generator {
+    /// A generator that remembers nothing yet.
+    ///
+    /// # Errors
+    /// When a metric of its catalogue is taken.
+    pub(crate) fn new(
+        host: rdf::Host,
+        cache_bytes: usize,
+        bus: Arc<dyn Bus>,
+        blobs: Arc<dyn Blobs>,
+        changes: mpsc::UnboundedSender<Change>,
+        edges: &Edges,
+    ) -> Result<Self, runtime::metrics::MetricError> {
+        let meters = Meters::register(&edges.metrics)?;
+        Ok(Self {
+            maker: Maker::new(
+                host,
+                cache_bytes,
+                blobs.clone(),
+                meters.clone(),
+                edges.clock.clone(),
+            ),
+            bus,
+            blobs,
+            edges: edges.clone(),
+            meters,
+            decoder: Decoder::default(),
+            own: OwnOutput::default(),
+            changes,
+        })
+    }
+
+    pub(crate) fn meters(&self) -> &Meters {
+        &self.meters
+    }
+
+    async fn turn(&self, partition: Partition, project: ProjectId, turn: Turn) -> Outcome {
+        let (mut commits, mut facts) = (Vec::new(), Vec::new());
+        let mut trace = None;
+        for (_, record) in &turn.records {
+            let read = if record.topic == COMMITS {
+                trace = record.headers.text(runtime::trace_context::TRACEPARENT).or(trace);
+                value_of::<CommitFetched>(&self.decoder, record).map(|value| commits.extend(value))
+            } else {
+                value_of::<ProjectRecord>(&self.decoder, record).map(|value| facts.extend(value))
+            };
+            if let Err(error) = read {
+                return Outcome::Reject(Reason {
+                    code: "unreadable-record",
+                    owner: Owner::Us,
+                    message: format!("{}@{}: {}", record.slot(), record.offset, chain(&error)),
+                });
+            }
+        }
+        let trace = TraceContext::from_header(trace, &*self.edges.randomness);
+        let step = plan(self.own.newest(partition, project), commits, facts);
+        let span = tracing::info_span!("generate", project.id = %project, trace.id = trace.trace_id());
+        async {
+            match step {
+                Step::Nothing => {
+                    self.meters.ended("older");
+                    Outcome::Done
+                }
+                Step::Bury(facts) => self.written(self.bury(partition, &facts, &trace).await, "gone"),
+                Step::Generate(commit, covers) => self.generate(partition, *commit, covers, &trace).await,
+            }
+        }
+        .instrument(span)
+        .await
+    }
+
+    async fn bury(
+        &self,
+        partition: Partition,
+        facts: &ProjectRecord,
+        trace: &TraceContext,
+    ) -> Result<(), RoleError> {
+        let envelope = Envelope {
+            covers: Covers::default(),
+            ..self.envelope(&facts.envelope)
+        };
+        let gone = ProjectGraph {
+            envelope,
+            project_id: facts.project_id,
+            graph: None,
+        };
+        self.maker.forget(facts.project_id);
+        self.write(partition, gone, None, trace).await
+    }
+
+    async fn generate(
+        &self,
+        partition: Partition,
+        commit: CommitFetched,
+        covers: Covers,
+        trace: &TraceContext,
+    ) -> Outcome {
+        let project = commit.project_id;
+        let (sha, envelope) = (
+            commit.sha,
+            Envelope {
+                covers,
+                ..self.envelope(&commit.envelope)
+            },
+        );
+        let made = self.maker.make(commit).await;
+        if let Err(tripped) = runtime::failpoint!("triple-generator.after-make") {
+            return self.written(Err(tripped.into()), "");
+        }
+        match made {
+            Ok(made) => {
+                let done = async {
+                    let started = self.edges.clock.monotonic();
+                    self.meters
+                        .stored(made.values.iter().map(|(_, bytes)| bytes.len()).sum());
+                    if !made.values.is_empty() {
+                        self.blobs.put_many(made.values.clone()).await?;
+                    }
+                    self.meters
+                        .step("blobs", self.edges.clock.monotonic().saturating_sub(started));
+                    runtime::failpoint!("triple-generator.after-blobs")?;
+                    let status = EventStatus {
+                        envelope: Envelope {
+                            covers: Covers::default(),
+                            ..envelope.clone()
+                        },
+                        project_id: project,
+                        sha: Some(sha),
+                        stage: Stage::Generated,
+                        outcome: StageOutcome::Done,
+                        awaits_generation: envelope.generation,
+                        code: None,
+                        message: made.graph.warnings.first().cloned(),
+                    };
+                    let graph: Graph = made.graph.clone();
+                    let graph = ProjectGraph {
+                        envelope,
+                        project_id: project,
+                        graph: Some(graph),
+                    };
+                    self.write(partition, graph, Some(status), trace).await
+                };
+                let done = done.await;
+                // Only what the log holds may be built upon by the next push.
+                if done.is_ok() {
+                    self.maker.keep(project, made);
+                }
+                self.written(done, "graph")
+            }
+            Err(MakeError::Refused { code, message }) => {
+                let status = EventStatus {
+                    envelope,
+                    project_id: project,
+                    sha: Some(sha),
+                    stage: Stage::Generated,
+                    outcome: StageOutcome::Rejected,
+                    awaits_generation: model::Generation::default(),
+                    code: Some(code.to_owned()),
+                    message: Some(message.clone()),
+                };
+                if let Err(error) = self.append_status(&status, trace).await {
+                    return self.written(Err(error), "");
+                }
+                self.meters.ended(code);
+                Outcome::Reject(Reason {
+                    code,
+                    owner: Owner::Caller,
+                    message,
+                })
+            }
+            Err(MakeError::Missing(blob)) => {
+                // Swept or lost: whatever comes next of the project brings it back, so ask for that and let this go.
+                tracing::warn!(%blob, "a blob is missing, the project is looked at again");
+                match self.look_again(project).await {
+                    Ok(()) => Outcome::Reject(Reason {
+                        code: "blob-missing",
+                        owner: Owner::Us,
+                        message: format!("blob {blob} is missing; the project is looked at again"),
+                    }),
+                    Err(error) => self.written(Err(error), ""),
+                }
+            }
+            Err(MakeError::Failed(error)) => self.written(Err(error), ""),
+        }
+    }
+
+    fn envelope(&self, from: &Envelope) -> Envelope {
+        Envelope {
+            record_version: events::RECORD_VERSION,
+            generator_version: GENERATOR_VERSION,
+            observed_at: self.edges.clock.now(),
+            ..from.clone()
+        }
+    }
+
+    async fn write(
+        &self,
+        partition: Partition,
+        graph: ProjectGraph,
+        status: Option<EventStatus>,
+        trace: &TraceContext,
+    ) -> Result<(), RoleError> {
+        let started = self.edges.clock.monotonic();
+        let (now, traceparent) = (self.edges.clock.now(), trace.to_string());
+        let mut records: Vec<NewRecord> = vec![record_of(
+            &PROJECT_GRAPHS,
+            &graph,
+            origin(now, Some(&traceparent)),
+        )?];
+        if let Some(status) = &status {
+            records.push(record_of(&EVENT_STATUS, status, origin(now, Some(&traceparent)))?);
+        }
+        self.bus.append(records).await?;
+        let newest = Newest {
+            generation: graph.envelope.generation,
+            digest: Some(graph.digest()),
+        };
+        self.own.note(partition, graph.project_id, newest);
+        self.meters
+            .step("log", self.edges.clock.monotonic().saturating_sub(started));
+        runtime::failpoint!("triple-generator.before-settle")?;
+        Ok(())
+    }
+
+    async fn append_status(&self, status: &EventStatus, trace: &TraceContext) -> Result<(), RoleError> {
+        let traceparent = trace.to_string();
+        let record = record_of(
+            &EVENT_STATUS,
+            status,
+            origin(self.edges.clock.now(), Some(&traceparent)),
+        )?;
+        self.bus.append(vec![record]).await?;
+        Ok(())
+    }
+
+    async fn look_again(&self, project: ProjectId) -> Result<(), RoleError> {
+        crate::newest::look_again(&*self.bus, self.edges.clock.now(), project).await
+    }
+
+    fn written(&self, done: Result<(), RoleError>, how: &str) -> Outcome {
+        match done {
+            Ok(()) => {
+                self.meters.ended(how);
+                Outcome::Done
+            }
+            Err(error) => Outcome::Retry {
+                after: None,
+                owner: Owner::Us,
+                why: chain(&error),
+            },
+        }
+    }
+}
+
+/// An error with its sources, on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        next = source.source();
+    }
+    text
+}
+
+#[async_trait]
+impl Worker for Generator {
+    async fn assigned(&self, partitions: &[TopicPartition]) -> Result<(), BusError> {
+        let partitions = output_partitions(partitions);
+        let positions = self.own.restore(&*self.bus, &partitions).await?;
+        let newest = self.own.of(&partitions);
+        // Whoever watches may have ended with the process.
+        let _ = self.changes.send(Change::Given(positions, newest));
+        Ok(())
+    }
+
+    fn revoked(&self, partitions: &[TopicPartition]) {
+        let partitions = output_partitions(partitions);
+        for partition in &partitions {
+            self.own.forget(*partition);
+        }
+        let _ = self.changes.send(Change::Taken(partitions));
+    }
+
+    async fn handle(&self, turn: Turn) -> Outcome {
+        let key = std::str::from_utf8(&turn.key)
+            .ok()
+            .and_then(|key| key.parse::<ProjectId>().ok());
+        match (key, turn.records.first().map(|(_, record)| record.partition)) {
+            (Some(project), Some(partition)) => self.turn(partition, project, turn).await,
+            (None, _) => Outcome::Reject(Reason {
+                code: "bad-key",
+                owner: Owner::Us,
+                message: format!(
+                    "the key {:?} is not a project id",
+                    String::from_utf8_lossy(&turn.key)
+                ),
+            }),
+            (_, None) => Outcome::Done,
+        }
+    }
+}
