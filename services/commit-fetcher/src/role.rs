@@ -142,6 +142,9 @@ impl Config {
         worker.concurrency = self.concurrency;
         // One look answers for all that waits.
         worker.records_per_turn = usize::MAX;
+        // Events of projects that wait for GitLab are in hand too, and must not hold up the others.
+        worker.in_flight_records = 50_000;
+        worker.in_flight_bytes = 32 << 20;
         worker.backoff.first = Duration::from_millis(self.retry_first_ms);
         worker.backoff.most = Duration::from_secs(self.retry_most_seconds);
         worker.grace = Duration::from_secs(self.grace_seconds);

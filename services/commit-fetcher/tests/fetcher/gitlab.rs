@@ -67,7 +67,7 @@ impl World {
     async fn look(&self, project: ProjectId) -> CommitFetched {
         let event = self.stack.event(project).await;
         self.stack.answered(&event, project).await;
-        self.stack.commits().await.pop().expect("a commits record")
+        self.stack.commits().await.pop().unwrap()
     }
 
     async fn last_code(&self) -> Option<String> {
