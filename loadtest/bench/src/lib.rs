@@ -5,6 +5,7 @@ pub mod export;
 pub mod machine;
 pub mod measure;
 pub mod peer;
+pub mod pipeline;
 pub mod renku_repo;
 pub mod seeded;
 pub mod stats;

@@ -7,7 +7,7 @@ use bench::renku_repo::{Shape, write_repository};
 use bench::store::data::{Platform, Visible};
 use bench::store::files::Files;
 use bench::table::Report;
-use bench::{export, store};
+use bench::{export, pipeline, store};
 use clap::{Args, Parser, Subcommand};
 use time::OffsetDateTime;
 
@@ -82,6 +82,20 @@ enum What {
         #[arg(long, default_value = "bench/generated")]
         slug: String,
         folder: PathBuf,
+    },
+    /// From a push hook's 202 to an answer, through the real processes.
+    Pipeline {
+        #[arg(long, default_value_t = 200)]
+        seconds: usize,
+        #[arg(long, default_value_t = 5.0)]
+        rate: f64,
+        #[arg(long, default_value_t = 10)]
+        projects: usize,
+        #[arg(long, default_value_t = 9)]
+        pairs: usize,
+        /// 20 seconds, small projects: proves that the benchmark runs.
+        #[arg(long)]
+        short: bool,
     },
     /// Our store against Oxigraph's own.
     Store {
@@ -167,6 +181,35 @@ fn main() -> anyhow::Result<()> {
         What::Data { projects, folder } => {
             Files::make(platform(projects), &folder)?;
         }
+        What::Pipeline {
+            seconds,
+            rate,
+            projects,
+            pairs,
+            short,
+        } => {
+            let settings = pipeline::Settings {
+                programs: pipeline::Programs {
+                    renkud: places.program("renkud")?,
+                    renkuctl: places.program("renkuctl")?,
+                    gitlab_sim: places.program("gitlab-sim")?,
+                },
+                cache: places.cache(),
+                seconds: if short { 20 } else { seconds },
+                rate,
+                projects,
+                rest: if short { 2 } else { 60 },
+                idle: if short { 3 } else { 30 },
+                next_push: if short { (20, 200) } else { (100, 10_000) },
+                pairs: if short { 2 } else { pairs },
+            };
+            let name = if short {
+                "pipeline-bench-short.md"
+            } else {
+                "pipeline-bench.md"
+            };
+            places.save(name, &pipeline::run(&settings, now)?)?;
+        }
         What::Store {
             projects,
             pairs,
@@ -221,7 +264,14 @@ fn main() -> anyhow::Result<()> {
                     vec![(1_000, 7), (10_000, 1)]
                 },
             };
-            places.save("export-bench.md", &export::run(&settings, now)?)?;
+            places.save(
+                if short {
+                    "export-bench-short.md"
+                } else {
+                    "export-bench.md"
+                },
+                &export::run(&settings, now)?,
+            )?;
         }
     }
     Ok(())
