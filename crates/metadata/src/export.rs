@@ -274,17 +274,16 @@ impl<'s> Export<'s> {
     /// Loads the datasets that one was derived from.
     fn ancestors(&mut self, tail: usize, top: &mut Vec<usize>) -> Result<(), MetadataError> {
         let mut current = tail;
-        let mut chain = vec![tail];
+        let mut chain = HashSet::from([tail]);
         while let Some(id) = self.loaded(current).and_then(|loaded| loaded.ancestor.clone()) {
             let needed_by = file_of(&self.files[current].oid);
             current = self.load(&oid_of(&id), &needed_by)?;
-            if chain.contains(&current) {
+            if !chain.insert(current) {
                 return Err(MetadataError::Cycle {
                     id: id.into(),
                     file: needed_by,
                 });
             }
-            chain.push(current);
             top.push(current);
         }
         Ok(())
@@ -543,7 +542,7 @@ impl<'s> Export<'s> {
 }
 
 /// An object that is exported has one of the known classes and an id.
-fn check_exported(file: &ObjectFile, oid: &str) -> Result<(), MetadataError> {
+pub(crate) fn check_exported(file: &ObjectFile, oid: &str) -> Result<(), MetadataError> {
     let corrupt = |damage| {
         Err(MetadataError::Corrupt {
             file: file_of(oid),
