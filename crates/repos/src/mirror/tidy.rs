@@ -1,4 +1,3 @@
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use git2::Oid;
@@ -52,6 +51,7 @@ fn is_named(pack: &Path, name: &str) -> bool {
 
 /// Writes one pack with all objects of `packs`; gives its name.
 fn join(mirror: &mut Mirror, packs: &[PathBuf]) -> Result<String, FetchError> {
+    let folder = mirror.path().join("objects/pack");
     let (repository, _) = mirror.repository()?;
     let mut builder = repository.packbuilder().map_err(damaged)?;
     builder.set_threads(1);
@@ -62,16 +62,7 @@ fn join(mirror: &mut Mirror, packs: &[PathBuf]) -> Result<String, FetchError> {
             builder.insert_object(oid, None).map_err(damaged)?;
         }
     }
-    let odb = repository.odb().map_err(damaged)?;
-    let mut writer = odb.packwriter().map_err(damaged)?;
-    let mut failed = false;
-    builder
-        .foreach(|chunk| {
-            failed = writer.write_all(chunk).is_err();
-            !failed
-        })
-        .map_err(damaged)?;
-    writer.commit().map_err(damaged)?;
+    builder.write(&folder, 0o444).map_err(damaged)?;
     builder
         .name()
         .map(str::to_owned)
