@@ -33,8 +33,14 @@ pub(crate) enum Term {
     Integer(Box<str>),
     Double(Box<str>),
     Boolean(bool),
-    LangText { text: Box<str>, tag: Box<str> },
-    Typed { text: Box<str>, datatype: Box<str> },
+    LangText {
+        text: Box<str>,
+        tag: Box<str>,
+    },
+    Typed {
+        text: Box<str>,
+        datatype: Box<str>,
+    },
 }
 
 /// A body's triples.
@@ -95,7 +101,11 @@ impl Flattener {
 
     fn item(&mut self, item: &Item<'_>) -> Option<Term> {
         match item {
-            Item::Value { json, datatype, language } => literal(json, datatype.as_deref(), language.as_deref()),
+            Item::Value {
+                json,
+                datatype,
+                language,
+            } => literal(json, datatype.as_deref(), language.as_deref()),
             Item::List(items) => Some(self.list(items)),
             Item::Node(node) => {
                 let name = self.name(node.id.as_deref());
@@ -218,15 +228,37 @@ mod tests {
         .unwrap();
         let has = |subject: Term, predicate: &str, object: Term| {
             assert!(
-                body.triples.contains(&(subject, predicate.into(), object.clone())),
+                body.triples
+                    .contains(&(subject, predicate.into(), object.clone())),
                 "{predicate} {object:?} in {body:#?}"
             );
         };
         let x = || Term::Id("/x".into());
-        has(x(), "http://s/when", Term::Typed { text: "2020".into(), datatype: "http://s/date".into() });
+        has(
+            x(),
+            "http://s/when",
+            Term::Typed {
+                text: "2020".into(),
+                datatype: "http://s/date".into(),
+            },
+        );
         has(x(), "http://v/see", Term::Id("rel".into()));
-        has(x(), "http://s/label", Term::LangText { text: "hallo".into(), tag: "de".into() });
-        has(x(), "http://s/p", Term::LangText { text: "q".into(), tag: "fr".into() });
+        has(
+            x(),
+            "http://s/label",
+            Term::LangText {
+                text: "hallo".into(),
+                tag: "de".into(),
+            },
+        );
+        has(
+            x(),
+            "http://s/p",
+            Term::LangText {
+                text: "q".into(),
+                tag: "fr".into(),
+            },
+        );
         has(Term::Id("http://m".into()), "http://s/made", x());
         has(x(), "http://v/plain", Term::Text("t".into()));
         has(x(), "http://v/list", Term::Cell(0));
@@ -262,9 +294,14 @@ mod tests {
 
     #[test]
     fn many_contexts_are_stopped() {
-        let terms: Vec<String> = (0..3_000).map(|n| format!("\"t{n}\": \"http://t/{n}\"")).collect();
+        let terms: Vec<String> = (0..3_000)
+            .map(|n| format!("\"t{n}\": \"http://t/{n}\""))
+            .collect();
         let inner = vec![r#"{"@context": {"x": "http://x"}}"#; 3_000].join(",");
-        let text = format!("{{\"@context\": {{{}}}, \"http://p\": [{inner}]}}", terms.join(","));
+        let text = format!(
+            "{{\"@context\": {{{}}}, \"http://p\": [{inner}]}}",
+            terms.join(",")
+        );
         assert!(matches!(body(&text), Err(BodyError::Unusable(_))));
     }
 }

@@ -120,8 +120,12 @@ impl<'a> State<'a> {
             "type" | "function" | "builtins.type" | "builtins.function" => *json = Json::Null,
             "reference" => match data {
                 Json::Number(number) => {
-                    let number = number.parse::<u32>().ok().filter(|&n| (n as usize) < self.embedded.len());
-                    *json = Json::Node(number.ok_or(shape("a \"reference\" counts objects that are not there"))?);
+                    let number = number
+                        .parse::<u32>()
+                        .ok()
+                        .filter(|&n| (n as usize) < self.embedded.len());
+                    *json =
+                        Json::Node(number.ok_or(shape("a \"reference\" counts objects that are not there"))?);
                 }
                 _ => return Err(shape("a \"reference\" has no number")),
             },
@@ -163,9 +167,14 @@ pub(crate) fn decode(text: &str) -> Result<ObjectFile, DecodeError> {
         decoder.correct_parameter_ids(&state);
     }
     let ancestor = decoder.ancestor(class, &state, &stored_id);
-    let slug = (class == Class::Dataset).then(|| dataset_names(&state).0.and_then(Json::as_str)).flatten();
+    let slug = (class == Class::Dataset)
+        .then(|| dataset_names(&state).0.and_then(Json::as_str))
+        .flatten();
     let Decoder {
-        mut texts, out, bodies, ..
+        mut texts,
+        out,
+        bodies,
+        ..
     } = decoder;
     let text_of = |json: Option<&Json<'_>>| json.and_then(Json::as_str).map(str::to_owned);
     let project_id = text_of(state.get("project_id")).map(|id| texts.add(&id));
@@ -251,10 +260,11 @@ impl<'j, 'a> Decoder<'j, 'a> {
                 }
             }
             Class::Annotation => {
-                let body = Body::read(state.get("body").unwrap_or(&Json::Null)).map_err(|error| match error {
-                    BodyError::Unusable(what) => DecodeError::Damage(Damage::Body { what }),
-                    BodyError::RemoteContext(url) => DecodeError::RemoteContext(url),
-                })?;
+                let body =
+                    Body::read(state.get("body").unwrap_or(&Json::Null)).map_err(|error| match error {
+                        BodyError::Unusable(what) => DecodeError::Damage(Damage::Body { what }),
+                        BodyError::RemoteContext(url) => DecodeError::RemoteContext(url),
+                    })?;
                 self.bodies.push((self.out.nodes.len() as u32 - 1, body));
             }
             _ => {}
@@ -284,7 +294,13 @@ impl<'j, 'a> Decoder<'j, 'a> {
         }
     }
 
-    fn item(&mut self, owner: Owner<'_>, field: &Field, json: &Json<'a>, state: &Json<'a>) -> Result<(), Damage> {
+    fn item(
+        &mut self,
+        owner: Owner<'_>,
+        field: &Field,
+        json: &Json<'a>,
+        state: &Json<'a>,
+    ) -> Result<(), Damage> {
         let bad = |expected| Damage::Attribute {
             class: owner.class.name(),
             id: owner.id.chars().take(200).collect(),
@@ -315,14 +331,20 @@ impl<'j, 'a> Decoder<'j, 'a> {
             (Holds::Raw, _) => return Err(bad("a text, a number or a boolean")),
             (Holds::Date, Json::Date(text) | Json::String(text)) => Value::Text(self.date(text)),
             (Holds::DateTime, Json::Date(text) | Json::String(text)) => Value::DateTime(self.date(text)),
-            (Holds::ExactDateTime, Json::Date(text) | Json::String(text)) => Value::DateTime(self.texts.add(text)),
+            (Holds::ExactDateTime, Json::Date(text) | Json::String(text)) => {
+                Value::DateTime(self.texts.add(text))
+            }
             (Holds::Day, Json::Date(text) | Json::String(text)) => {
                 Value::Text(self.texts.add(text.get(..10).unwrap_or(text)))
             }
-            (Holds::Date | Holds::DateTime | Holds::ExactDateTime | Holds::Day, _) => return Err(bad("a date")),
+            (Holds::Date | Holds::DateTime | Holds::ExactDateTime | Holds::Day, _) => {
+                return Err(bad("a date"));
+            }
             (Holds::Iri, Json::String(id)) => Value::Iri(self.texts.add(id)),
             (Holds::Iri, _) => return Err(bad("an id")),
-            (Holds::Integer, Json::Number(number)) if is_integer(number) => Value::Integer(self.integer(number)),
+            (Holds::Integer, Json::Number(number)) if is_integer(number) => {
+                Value::Integer(self.integer(number))
+            }
             (Holds::Integer, Json::String(number)) if !number.is_empty() && is_integer(number) => {
                 Value::Integer(self.integer(number))
             }
@@ -336,7 +358,11 @@ impl<'j, 'a> Decoder<'j, 'a> {
             (Holds::Boolean | Holds::External, _) => return Err(bad("a boolean")),
             (Holds::Nested | Holds::Reverse, Json::Node(number)) => {
                 let (_, attributes) = &self.embedded[*number as usize];
-                if attributes.get("id").and_then(Json::as_str).is_none_or(str::is_empty) {
+                if attributes
+                    .get("id")
+                    .and_then(Json::as_str)
+                    .is_none_or(str::is_empty)
+                {
                     return Err(bad("objects with an id"));
                 }
                 Value::Node(number + 1)
@@ -356,7 +382,11 @@ impl<'j, 'a> Decoder<'j, 'a> {
     fn integer(&mut self, number: &str) -> Span {
         let digits = number.strip_prefix('-').unwrap_or(number);
         let short = digits.trim_start_matches('0');
-        let sign = if number.starts_with('-') && !short.is_empty() { "-" } else { "" };
+        let sign = if number.starts_with('-') && !short.is_empty() {
+            "-"
+        } else {
+            ""
+        };
         let short = if short.is_empty() { "0" } else { short };
         self.texts.add(&format!("{sign}{short}"))
     }
@@ -404,7 +434,11 @@ impl<'j, 'a> Decoder<'j, 'a> {
             return None;
         };
         let url = &self.embedded[*number as usize].1;
-        let text = |key| url.get(key).and_then(Json::as_str).filter(|text| !text.is_empty());
+        let text = |key| {
+            url.get(key)
+                .and_then(Json::as_str)
+                .filter(|text| !text.is_empty())
+        };
         if text("url_id") == Some(id) {
             return None;
         }

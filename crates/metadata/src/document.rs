@@ -25,9 +25,15 @@ impl<'e, 's> Documents<'e, 's> {
 
     /// Writes what these top-level objects' documents add, in order.
     pub(crate) fn write(mut self, top: &[usize]) {
-        let is_simple = self.export.files.iter().filter_map(|file| file.loaded.as_ref()).all(|loaded| {
-            loaded.class.membership().is_none() || loaded.project_id.as_deref() == Some(&*self.export.project_id)
-        });
+        let is_simple = self
+            .export
+            .files
+            .iter()
+            .filter_map(|file| file.loaded.as_ref())
+            .all(|loaded| {
+                loaded.class.membership().is_none()
+                    || loaded.project_id.as_deref() == Some(&*self.export.project_id)
+            });
         if is_simple && self.export.eager {
             self.claim_all();
         } else {
@@ -107,7 +113,11 @@ impl<'e, 's> Documents<'e, 's> {
         let below = loaded.references.to_vec();
         for (file, node, term) in annotations {
             let Some(body) = file.body(node) else { continue };
-            let numbers: Vec<u32> = body.blanks.iter().map(|label| document.number(label.as_deref())).collect();
+            let numbers: Vec<u32> = body
+                .blanks
+                .iter()
+                .map(|label| document.number(label.as_deref()))
+                .collect();
             let cells = self.export.take_cells(body.cells);
             emit::body(
                 &mut self.export.graph,

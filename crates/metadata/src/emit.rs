@@ -14,7 +14,12 @@ pub(crate) fn types(graph: &mut Graph, file: &ObjectFile, node: u32, subject: Te
 }
 
 /// The term of a value that is no object.
-pub(crate) fn scalar(graph: &mut Graph, source: &dyn ObjectSource, file: &ObjectFile, value: Value) -> Option<TermId> {
+pub(crate) fn scalar(
+    graph: &mut Graph,
+    source: &dyn ObjectSource,
+    file: &ObjectFile,
+    value: Value,
+) -> Option<TermId> {
     Some(match value {
         Value::Node(_) | Value::Persistent(_) => return None,
         Value::Iri(span) => graph.node(file.text(span)),

@@ -10,28 +10,38 @@ pub const RENKU_VERSION: &str = "2.9.4";
 #[derive(Debug, thiserror::Error)]
 pub enum MetadataError {
     /// Neither `.renku/metadata.yml` nor `.renku/metadata/root` is there.
-    #[error("this is not a renku repository: neither .renku/metadata.yml nor .renku/metadata/root is there; run `renku init` to make it one")]
+    #[error(
+        "this is not a renku repository: neither .renku/metadata.yml nor .renku/metadata/root is there; run `renku init` to make it one"
+    )]
     NotARenkuProject,
     /// Written by an older release.
-    #[error("Project version is outdated and a migration is required. Run `renku migrate` command to fix the issue. (The metadata has version {version}, {SUPPORTED_VERSION} is needed.)")]
+    #[error(
+        "Project version is outdated and a migration is required. Run `renku migrate` command to fix the issue. (The metadata has version {version}, {SUPPORTED_VERSION} is needed.)"
+    )]
     MigrationNeeded {
         /// The metadata's version.
         version: u64,
     },
     /// Written by a release that is newer than this code.
-    #[error("Project is not supported by this version of Renku. Upgrade to the latest version of Renku. (The metadata has version {version}, {SUPPORTED_VERSION} is supported.)")]
+    #[error(
+        "Project is not supported by this version of Renku. Upgrade to the latest version of Renku. (The metadata has version {version}, {SUPPORTED_VERSION} is supported.)"
+    )]
     VersionNotSupported {
         /// The metadata's version.
         version: u64,
     },
     /// The project demands a newer release.
-    #[error("You are using renku version {RENKU_VERSION} but this project requires at least version {minimum}. Upgrade to that version.")]
+    #[error(
+        "You are using renku version {RENKU_VERSION} but this project requires at least version {minimum}. Upgrade to that version."
+    )]
     NeedsNewerRenku {
         /// What the project demands.
         minimum: String,
     },
     /// A file cannot be read as what it should be.
-    #[error("the metadata file {file} is damaged: {damage}; restore it from an earlier commit or run `renku doctor --fix`")]
+    #[error(
+        "the metadata file {file} is damaged: {damage}; restore it from an earlier commit or run `renku doctor --fix`"
+    )]
     Corrupt {
         /// The path from the repository's root.
         file: String,
@@ -39,7 +49,9 @@ pub enum MetadataError {
         damage: Damage,
     },
     /// An object is named but not there.
-    #[error("Cannot find object {oid}: {needed_by} needs it, but there is no file {file}; restore the file from an earlier commit")]
+    #[error(
+        "Cannot find object {oid}: {needed_by} needs it, but there is no file {file}; restore the file from an earlier commit"
+    )]
     Missing {
         /// The object's name in the database.
         oid: String,
@@ -57,7 +69,9 @@ pub enum MetadataError {
         file: String,
     },
     /// Annotation bodies are data: nothing is fetched on their behalf.
-    #[error("an annotation in {file} has the remote @context {url:?}, which is never fetched; put the context inline")]
+    #[error(
+        "an annotation in {file} has the remote @context {url:?}, which is never fetched; put the context inline"
+    )]
     RemoteContext {
         /// The file that holds the annotation.
         file: String,

@@ -75,7 +75,12 @@ impl Default for Expander {
 impl Expander {
     pub(crate) fn expand<'j>(mut self, json: &'j Json<'j>) -> Result<Vec<Item<'j>>, BodyError> {
         let mut items = Vec::new();
-        self.items(&Rc::new(Context::default()), &Definition::default(), json, &mut items)?;
+        self.items(
+            &Rc::new(Context::default()),
+            &Definition::default(),
+            json,
+            &mut items,
+        )?;
         Ok(items)
     }
 
@@ -129,7 +134,9 @@ impl Expander {
         json: &'j Json<'j>,
         out: &mut Vec<Item<'j>>,
     ) -> Result<Option<Item<'j>>, BodyError> {
-        let Json::Object(entries) = json else { return Ok(None) };
+        let Json::Object(entries) = json else {
+            return Ok(None);
+        };
         let context = match json.get("@context") {
             Some(local) => {
                 let mut context = (**outer).clone();
@@ -163,7 +170,11 @@ impl Expander {
                     datatype = node.types.first().cloned();
                 }
                 "@value" => value = Some(member),
-                "@language" => language = texts(member, "@language is no text")?.first().map(|tag| (*tag).to_owned()),
+                "@language" => {
+                    language = texts(member, "@language is no text")?
+                        .first()
+                        .map(|tag| (*tag).to_owned())
+                }
                 "@list" => {
                     let mut items = Vec::new();
                     self.items(&context, &Definition::default(), member, &mut items)?;
@@ -284,7 +295,11 @@ impl Expander {
             if items.iter().any(|item| !matches!(item, Item::Node(_))) {
                 return bad("a reverse property holds something else than nodes");
             }
-            let side = if definition.reverse { &mut node.properties } else { &mut node.reverse };
+            let side = if definition.reverse {
+                &mut node.properties
+            } else {
+                &mut node.reverse
+            };
             side.entry(property).or_default().extend(items);
         }
         Ok(())
@@ -369,7 +384,14 @@ impl Expander {
                 for (key, _) in entries {
                     if !matches!(
                         &**key,
-                        "@id" | "@type" | "@language" | "@container" | "@reverse" | "@prefix" | "@protected" | "@version"
+                        "@id"
+                            | "@type"
+                            | "@language"
+                            | "@container"
+                            | "@reverse"
+                            | "@prefix"
+                            | "@protected"
+                            | "@version"
                     ) {
                         return bad("a term's definition uses a keyword that is not supported");
                     }
@@ -500,7 +522,10 @@ fn resolve(base: &str, text: &str) -> String {
     } else if text.starts_with('/') {
         format!("{}{text}", &base[..host_end])
     } else {
-        let end = base.rfind('/').filter(|&at| at >= host_end).map_or(base.len(), |at| at + 1);
+        let end = base
+            .rfind('/')
+            .filter(|&at| at >= host_end)
+            .map_or(base.len(), |at| at + 1);
         format!("{}{text}", &base[..end])
     }
 }

@@ -46,7 +46,10 @@ pub fn export_full(source: &dyn ObjectSource, host: Host) -> Result<Graph, Metad
         top.push(collection);
     }
     let plans = export.reader.index(&root, "plans")?;
-    let plans = plans.into_iter().filter(|entry| !export.is_loaded(&entry.oid)).collect::<Vec<_>>();
+    let plans = plans
+        .into_iter()
+        .filter(|entry| !export.is_loaded(&entry.oid))
+        .collect::<Vec<_>>();
     top.extend(export.load_all(&plans, "plans")?);
     top.push(project);
 
@@ -90,7 +93,10 @@ pub fn export_revision(
         let place = export.place_of(name);
         if !export.files[place].known {
             export.know(name);
-            match export.reader.need(name, "a commit of the range", |text| Ok(read_state(text)?.class))? {
+            match export
+                .reader
+                .need(name, "a commit of the range", |text| Ok(read_state(text)?.class))?
+            {
                 class if is_exported(class) || class == Class::WorkflowFileActivityCollection => {
                     export.load(name, "a commit of the range")?;
                 }
@@ -129,7 +135,11 @@ pub fn export_revision(
 
 /// What a revision's export takes from the files that changed.
 fn is_exported(class: Class) -> bool {
-    class.is_plan() || matches!(class, Class::Project | Class::Dataset | Class::DatasetTag | Class::Activity)
+    class.is_plan()
+        || matches!(
+            class,
+            Class::Project | Class::Dataset | Class::DatasetTag | Class::Activity
+        )
 }
 
 /// Where the winning object of an id is, and its term.
@@ -251,7 +261,10 @@ impl<'s> Export<'s> {
 
     fn load_all(&mut self, entries: &[Entry], index: &str) -> Result<Vec<usize>, MetadataError> {
         let needed_by = format!(".renku/metadata/{index}");
-        entries.iter().map(|entry| self.load(&entry.oid, &needed_by)).collect()
+        entries
+            .iter()
+            .map(|entry| self.load(&entry.oid, &needed_by))
+            .collect()
     }
 
     /// The plan of an activity or a collection, and what it is made of: depth first, from the last to the first.
@@ -326,7 +339,10 @@ impl<'s> Export<'s> {
             self.know(&reference.oid);
         }
         let place_of = |export: &mut Self, oid: &str| export.place_of(oid) as u32;
-        let references: Vec<u32> = file.exported_references().map(|r| place_of(self, &r.oid)).collect();
+        let references: Vec<u32> = file
+            .exported_references()
+            .map(|r| place_of(self, &r.oid))
+            .collect();
         let plan = file.plan().map(|r| place_of(self, &r.oid));
         let sub_plans: Vec<u32> = file.sub_plans().map(|r| place_of(self, &r.oid)).collect();
         self.files[place].known = true;
@@ -357,7 +373,7 @@ impl<'s> Export<'s> {
         let mut done: Vec<u8> = Vec::new();
         for &place in top {
             let oid = self.files[place].oid.clone();
-            let place = self.load(&oid, "an index")?;
+            let place = self.load(&oid, ".renku/metadata/datasets-tags")?;
             self.load_nested(place, &mut done)?;
         }
         Ok(())
@@ -375,7 +391,9 @@ impl<'s> Export<'s> {
                 }
                 done[place] = 1;
             }
-            let reference = self.loaded(place).and_then(|loaded| loaded.references.get(next).copied());
+            let reference = self
+                .loaded(place)
+                .and_then(|loaded| loaded.references.get(next).copied());
             match reference {
                 Some(below) => {
                     if let Some(top) = stack.last_mut() {
@@ -385,7 +403,9 @@ impl<'s> Export<'s> {
                     done.resize(self.files.len(), 0);
                     if done[below] == 1 {
                         return Err(MetadataError::Cycle {
-                            id: self.loaded(below).map_or_else(String::new, |l| l.stored_id.to_string()),
+                            id: self
+                                .loaded(below)
+                                .map_or_else(String::new, |l| l.stored_id.to_string()),
                             file: file_of(&self.files[below].oid),
                         });
                     }
@@ -495,7 +515,10 @@ impl<'s> Export<'s> {
 
     /// The term of an object and the place of what stands for it: the first that was loaded with its id.
     fn resolve(&mut self, place: usize, file: &ObjectFile, node: u32) -> (TermId, usize, u32) {
-        match file.nodes[node as usize].key.and_then(|key| self.winners.get(&key)) {
+        match file.nodes[node as usize]
+            .key
+            .and_then(|key| self.winners.get(&key))
+        {
             Some(winner) => (winner.term, winner.file as usize, winner.node),
             None => (self.graph.node(file.id(node)), place, node),
         }
@@ -508,14 +531,15 @@ impl<'s> Export<'s> {
             && let Some(file) = &loaded.content
         {
             let has_blanks = file.bodies.iter().any(|(_, body)| !body.blanks.is_empty());
-            let is_written = !has_blanks && file.nodes.iter().enumerate().skip(1).all(|(node, content)| {
-                loaded.written[node]
-                    || content.key.is_none_or(|key| {
-                        winners
-                            .get(&key)
-                            .is_none_or(|w| w.file as usize != place || w.node as usize != node)
-                    })
-            });
+            let is_written = !has_blanks
+                && file.nodes.iter().enumerate().skip(1).all(|(node, content)| {
+                    loaded.written[node]
+                        || content.key.is_none_or(|key| {
+                            winners
+                                .get(&key)
+                                .is_none_or(|w| w.file as usize != place || w.node as usize != node)
+                        })
+                });
             if is_written {
                 loaded.content = None;
                 loaded.written = Vec::new();
@@ -557,7 +581,9 @@ pub(crate) fn check_exported(file: &ObjectFile, oid: &str) -> Result<(), Metadat
         });
     }
     if file.id(0).is_empty() {
-        return corrupt(Damage::Shape { what: "its object has no id" });
+        return corrupt(Damage::Shape {
+            what: "its object has no id",
+        });
     }
     Ok(())
 }

@@ -29,7 +29,11 @@ pub(crate) enum Json<'a> {
 
 impl<'a> Json<'a> {
     pub(crate) fn parse(text: &'a str) -> Result<Self, Damage> {
-        let mut parser = Parser { text, at: 0, depth: 0 };
+        let mut parser = Parser {
+            text,
+            at: 0,
+            depth: 0,
+        };
         parser.space();
         let value = parser.value()?;
         parser.space();
@@ -336,7 +340,8 @@ mod tests {
 
     #[test]
     fn keys_are_sorted_and_the_last_of_equals_counts() {
-        let json = Json::parse(r#" {"b": 1, "a": [true, null, "x\u00e9\ud83d\ude00\n"], "b": 2.50} "#).unwrap();
+        let json =
+            Json::parse(r#" {"b": 1, "a": [true, null, "x\u00e9\ud83d\ude00\n"], "b": 2.50} "#).unwrap();
         assert_eq!(json.get("b"), Some(&Json::Number("2.50")));
         assert_eq!(
             json.get("a").unwrap().as_array().unwrap()[2].as_str(),
@@ -348,8 +353,22 @@ mod tests {
     #[test]
     fn bad_text_is_refused() {
         for bad in [
-            "", "{", "[1,]", "{\"a\"}", "01", "1.", "\"\\x\"", "\"\\ud800\"", "nul", "[1] 2", "\"\u{1}\"", "<<<<<<< HEAD",
-            "\"\\u12\"", "\"\\u12é4\"", "-", "{\"a\":1,}",
+            "",
+            "{",
+            "[1,]",
+            "{\"a\"}",
+            "01",
+            "1.",
+            "\"\\x\"",
+            "\"\\ud800\"",
+            "nul",
+            "[1] 2",
+            "\"\u{1}\"",
+            "<<<<<<< HEAD",
+            "\"\\u12\"",
+            "\"\\u12é4\"",
+            "-",
+            "{\"a\":1,}",
         ] {
             assert!(Json::parse(bad).is_err(), "{bad}");
         }

@@ -206,7 +206,11 @@ impl ObjectFile {
             + self.nodes.len() * size_of::<Node>()
             + self.statements.len() * size_of::<Statement>()
             + self.finished.len() * 4
-            + self.references.iter().map(|r| r.oid.len() + size_of::<Reference>()).sum::<usize>()
+            + self
+                .references
+                .iter()
+                .map(|r| r.oid.len() + size_of::<Reference>())
+                .sum::<usize>()
             + self.bodies.iter().map(|(_, body)| body.weight()).sum::<usize>()
     }
 }

@@ -37,7 +37,10 @@ mod tests {
     #[test]
     fn names() {
         let oid = oid_of("");
-        assert_eq!(oid, "a7ffc6f8bf1ed76651c14756a061d662f580ff4de43b49fa82d80a4b80f8434a");
+        assert_eq!(
+            oid,
+            "a7ffc6f8bf1ed76651c14756a061d662f580ff4de43b49fa82d80a4b80f8434a"
+        );
         assert_eq!(path_of(&oid), format!("metadata/a7/ff/{oid}"));
         assert_eq!(path_of("root"), "metadata/root");
         assert!(!is_oid("../x") && !is_oid("") && !is_oid("a/b"));

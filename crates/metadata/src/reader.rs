@@ -33,10 +33,10 @@ impl<'s> Reader<'s> {
     ) -> Result<Option<T>, MetadataError> {
         let path = path_of(oid);
         let file = || format!(".renku/{path}");
-        let bytes = self.source.read(&path).map_err(|source| MetadataError::Source {
-            file: file(),
-            source,
-        })?;
+        let bytes = self
+            .source
+            .read(&path)
+            .map_err(|source| MetadataError::Source { file: file(), source })?;
         let Some(bytes) = bytes else { return Ok(None) };
         decode_with(&mut self.inflater, &bytes, file, read).map(Some)
     }
@@ -64,7 +64,13 @@ impl<'s> Reader<'s> {
         Ok(entries)
     }
 
-    fn tree(&mut self, oid: &str, needed_by: &str, depth: usize, out: &mut Vec<Entry>) -> Result<(), MetadataError> {
+    fn tree(
+        &mut self,
+        oid: &str,
+        needed_by: &str,
+        depth: usize,
+        out: &mut Vec<Entry>,
+    ) -> Result<(), MetadataError> {
         if depth > MAX_TREE_DEPTH || out.len() > crate::MAX_OBJECTS {
             return Err(MetadataError::TooManyObjects {
                 limit: crate::MAX_OBJECTS,
@@ -209,7 +215,9 @@ impl Root {
             .ok_or_else(bad)?;
         let mut names = Vec::new();
         for pair in flat.chunks(2) {
-            let [Json::String(name), value] = pair else { return Err(bad()) };
+            let [Json::String(name), value] = pair else {
+                return Err(bad());
+            };
             let target = match value {
                 Json::Persistent(place) => Some(place),
                 index => match index.get("entries") {
@@ -218,7 +226,10 @@ impl Root {
                 },
             };
             if let Some(place) = target {
-                names.push((name.as_ref().into(), state.references[*place as usize].oid.clone()));
+                names.push((
+                    name.as_ref().into(),
+                    state.references[*place as usize].oid.clone(),
+                ));
             }
         }
         Ok(Self { names })

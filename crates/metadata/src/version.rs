@@ -14,10 +14,13 @@ const DEFAULT_MINIMUM: &str = "2.8.0";
 pub(crate) fn check(reader: &mut Reader<'_>) -> Result<Root, MetadataError> {
     let root = reader.with("root", |text| Ok(Root::read(text)?))?;
     let file = ".renku/metadata.yml";
-    let old = reader.source.read("metadata.yml").map_err(|source| MetadataError::Source {
-        file: file.to_owned(),
-        source,
-    })?;
+    let old = reader
+        .source
+        .read("metadata.yml")
+        .map_err(|source| MetadataError::Source {
+            file: file.to_owned(),
+            source,
+        })?;
     let old = old.map(std::borrow::Cow::into_owned);
     if root.is_none() && old.is_none() {
         return Err(MetadataError::NotARenkuProject);

@@ -6,7 +6,12 @@ use rdf::Format;
 
 /// The command line.
 #[derive(Debug, Parser)]
-#[command(name = "renkuctl", version, about = "Renku's knowledge graph, for people", max_term_width = 100)]
+#[command(
+    name = "renkuctl",
+    version,
+    about = "Renku's knowledge graph, for people",
+    max_term_width = 100
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -44,7 +44,10 @@ pub(crate) fn export(arguments: &Export, domain: Option<&str>) -> Result<(), Fai
             .unwrap_or_else(|| NO_HOST.to_owned()),
     };
     let host = Host::verbatim(&host);
-    let revision = arguments.revision.as_deref().filter(|spec| !spec.is_empty() && !arguments.full);
+    let revision = arguments
+        .revision
+        .as_deref()
+        .filter(|spec| !spec.is_empty() && !arguments.full);
     let graph = match revision {
         None => metadata::export_full(&files, host),
         Some(spec) => {

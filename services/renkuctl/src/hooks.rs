@@ -32,8 +32,11 @@ fn secrets(arguments: &Token, variable: Option<&str>) -> anyhow::Result<Vec<Secr
             table.get("secrets").cloned()
         }
         (None, Some(path)) => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
-            let table: Table = text.parse().with_context(|| format!("{} is not TOML", path.display()))?;
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("{} cannot be read", path.display()))?;
+            let table: Table = text
+                .parse()
+                .with_context(|| format!("{} is not TOML", path.display()))?;
             table.get("hooks").and_then(|hooks| hooks.get("secrets")).cloned()
         }
         (None, None) => {

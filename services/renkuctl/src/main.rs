@@ -13,7 +13,9 @@ use cli::{Cli, Command, Graph, Hooks};
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Graph(Graph::Export(arguments)) => graph::export(&arguments, variable("RENKU_DOMAIN").as_deref()),
+        Command::Graph(Graph::Export(arguments)) => {
+            graph::export(&arguments, variable("RENKU_DOMAIN").as_deref())
+        }
         Command::Hooks(Hooks::Token(arguments)) => {
             hooks::token(&arguments, variable("RENKU__HOOKS__SECRETS").as_deref())
         }
@@ -47,7 +49,10 @@ impl Failure {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the environment"
+)]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.is_empty())
 }

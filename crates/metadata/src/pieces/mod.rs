@@ -75,7 +75,9 @@ impl ProjectPieces {
         if let Some(old) = old {
             let before = old.digests();
             let now = state.digests();
-            change.put.retain(|piece| before.get(piece.id.as_str()) != Some(&piece.digest));
+            change
+                .put
+                .retain(|piece| before.get(piece.id.as_str()) != Some(&piece.digest));
             change.take = before
                 .keys()
                 .filter(|id| !now.contains_key(*id))
@@ -88,7 +90,9 @@ impl ProjectPieces {
     /// Forgets everything and gives the ids of all pieces: for a repository that is no renku project any more.
     pub fn clear(&mut self) -> Vec<String> {
         let state = self.state.take();
-        state.map_or_else(Vec::new, |state| state.digests().keys().map(|id| (*id).to_owned()).collect())
+        state.map_or_else(Vec::new, |state| {
+            state.digests().keys().map(|id| (*id).to_owned()).collect()
+        })
     }
 
     /// A rough count of the bytes that are kept.

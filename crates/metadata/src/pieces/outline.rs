@@ -81,7 +81,11 @@ impl Outline {
         let id = file.stored_id();
         // An object whose file does not have the name that its id gives could take another one's piece.
         let is_named_by_id = oid == "project" || oid == oid_of(id);
-        let piece = if is_named_by_id { id.into() } else { format!("{id}#{oid}").into() };
+        let piece = if is_named_by_id {
+            id.into()
+        } else {
+            format!("{id}#{oid}").into()
+        };
         Self {
             class: file.class(),
             piece,

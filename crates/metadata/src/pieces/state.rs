@@ -169,7 +169,9 @@ impl State {
                 is_checked = true;
             }
             self.trees.remove(oid);
-            let Some(&place) = self.places.get(oid) else { continue };
+            let Some(&place) = self.places.get(oid) else {
+                continue;
+            };
             self.lists.remove(&place);
             self.forget(place, &mut before);
         }
@@ -181,7 +183,8 @@ impl State {
         let (mut turn, top) = self.turn(reader)?;
         for &place in &turn.fresh {
             if let (Some(old), Some(new)) = (before.get(&place), self.outline(place)) {
-                turn.is_deep |= old.written_id != new.written_id || old.piece != new.piece || old.class != new.class;
+                turn.is_deep |=
+                    old.written_id != new.written_id || old.piece != new.piece || old.class != new.class;
             }
         }
         if turn.is_deep {
@@ -197,7 +200,11 @@ impl State {
             }
         }
         for place in turn.moved.clone() {
-            let keys: Vec<_> = self.outline(place).into_iter().flat_map(|o| o.nodes.iter().map(|n| n.key)).collect();
+            let keys: Vec<_> = self
+                .outline(place)
+                .into_iter()
+                .flat_map(|o| o.nodes.iter().map(|n| n.key))
+                .collect();
             keys.into_iter().for_each(|key| self.winners.moved(key));
         }
         self.register(&turn);
@@ -243,8 +250,12 @@ impl State {
     }
 
     fn externals_changed(&self, place: u32, source: &dyn ObjectSource) -> bool {
-        self.outline(place)
-            .is_some_and(|outline| outline.externals.iter().any(|(path, linked)| source.is_linked(path) != *linked))
+        self.outline(place).is_some_and(|outline| {
+            outline
+                .externals
+                .iter()
+                .any(|(path, linked)| source.is_linked(path) != *linked)
+        })
     }
 
     /// Takes out the objects that nothing leads to any more; gives the ids of their pieces.
@@ -297,7 +308,11 @@ impl State {
         while let Some(key) = work.pop() {
             for (place, _) in self.winners.copies(key) {
                 affected.insert(place);
-                for node in self.outline(place).into_iter().flat_map(|outline| outline.nodes.iter()) {
+                for node in self
+                    .outline(place)
+                    .into_iter()
+                    .flat_map(|outline| outline.nodes.iter())
+                {
                     // Others may reach it through an object of this file that stands for theirs.
                     if node.has_nested
                         && self.winners.winner(node.key) == Some((place, node.node))
@@ -314,9 +329,11 @@ impl State {
     /// Who is whose member, see `document`. Given for objects whose class has members.
     fn memberships(&self, top: &[u32]) -> Vec<(u32, (bool, bool))> {
         let own = self.outline(self.project).map(|outline| &*outline.stored_id);
-        let is_simple = self.objects.iter().filter_map(|object| object.outline.as_ref()).all(|outline| {
-            outline.class.membership().is_none() || outline.project_id.as_deref() == own
-        });
+        let is_simple = self
+            .objects
+            .iter()
+            .filter_map(|object| object.outline.as_ref())
+            .all(|outline| outline.class.membership().is_none() || outline.project_id.as_deref() == own);
         let visited = |place: &u32| self.objects[*place as usize].visited == self.turns;
         if is_simple {
             let all = (0..self.objects.len() as u32).filter(visited);
@@ -338,11 +355,19 @@ impl State {
             let mut done = HashSet::from([place]);
             let mut stack = vec![place];
             while let Some(place) = stack.pop() {
-                let Some(outline) = self.outline(place) else { continue };
+                let Some(outline) = self.outline(place) else {
+                    continue;
+                };
                 let said = &mut member[place as usize];
                 said.0 |= claimed[place as usize];
                 said.1 |= !claimed[place as usize] && outline.project_id.is_some();
-                stack.extend(outline.references.iter().copied().filter(|&below| done.insert(below)));
+                stack.extend(
+                    outline
+                        .references
+                        .iter()
+                        .copied()
+                        .filter(|&below| done.insert(below)),
+                );
             }
         }
         let all = (0..self.objects.len() as u32).filter(visited);
@@ -364,7 +389,9 @@ impl State {
             self.emit(turn, &mut graph, place)?;
             graph.finish();
             graph.check_size()?;
-            let Some(outline) = self.outline(place) else { continue };
+            let Some(outline) = self.outline(place) else {
+                continue;
+            };
             let mut warnings = Vec::new();
             let piece = Piece::of(&outline.piece, &graph, |dropped| {
                 if warnings.len() < MAX_WARNINGS {
@@ -452,7 +479,9 @@ impl State {
     }
 
     fn member(&self, graph: &mut Graph, place: u32) {
-        let Some(outline) = self.outline(place) else { return };
+        let Some(outline) = self.outline(place) else {
+            return;
+        };
         let Some(predicate) = outline.class.membership() else {
             return;
         };
@@ -465,7 +494,10 @@ impl State {
             }
         };
         if is_ours {
-            say(self.outline(self.project).map(|outline| &*outline.written_id), graph);
+            say(
+                self.outline(self.project).map(|outline| &*outline.written_id),
+                graph,
+            );
         }
         if is_stored {
             say(outline.project_id.as_deref(), graph);
@@ -493,7 +525,9 @@ impl State {
 
     fn let_go(&mut self, most: usize) {
         while self.decoded_bytes > most {
-            let Some((_, file)) = self.decoded.pop_lru() else { break };
+            let Some((_, file)) = self.decoded.pop_lru() else {
+                break;
+            };
             self.decoded_bytes -= file.weight();
         }
     }
@@ -589,7 +623,12 @@ impl State {
         let oid = object.oid.clone();
         let source = turn.reader.source;
         let (objects, places) = (&mut self.objects, &mut self.places);
-        let outline = Outline::of(&file, &oid, |oid| place_of(objects, places, oid), |path| source.is_linked(path));
+        let outline = Outline::of(
+            &file,
+            &oid,
+            |oid| place_of(objects, places, oid),
+            |path| source.is_linked(path),
+        );
         self.weight += outline.weight();
         self.objects[place as usize].outline = Some(outline);
         turn.fresh.push(place);
@@ -598,7 +637,12 @@ impl State {
     }
 
     /// The entries of an index, in key order.
-    pub(super) fn index(&mut self, turn: &mut Turn<'_>, root: &Root, name: &str) -> Result<Vec<Leaf>, MetadataError> {
+    pub(super) fn index(
+        &mut self,
+        turn: &mut Turn<'_>,
+        root: &Root,
+        name: &str,
+    ) -> Result<Vec<Leaf>, MetadataError> {
         let mut leaves = Vec::new();
         if let Some(tree) = root.oid(name) {
             self.tree(turn, tree, "root", 0, &mut leaves)?;

@@ -84,7 +84,13 @@ impl State {
     }
 
     /// The plan of an object's association and its parts, depth first from the last to the first.
-    fn plans_of(&mut self, turn: &mut Turn<'_>, owner: u32, key: u64, phase: u8) -> Result<(), MetadataError> {
+    fn plans_of(
+        &mut self,
+        turn: &mut Turn<'_>,
+        owner: u32,
+        key: u64,
+        phase: u8,
+    ) -> Result<(), MetadataError> {
         let Some(plan) = self.outline(owner).and_then(|outline| outline.plan) else {
             return Ok(());
         };
@@ -106,7 +112,12 @@ impl State {
     }
 
     /// Every tail with its tags and the datasets it was derived from.
-    fn datasets(&mut self, turn: &mut Turn<'_>, root: &Root, top: &mut Vec<u32>) -> Result<(), MetadataError> {
+    fn datasets(
+        &mut self,
+        turn: &mut Turn<'_>,
+        root: &Root,
+        top: &mut Vec<u32>,
+    ) -> Result<(), MetadataError> {
         let tags: HashMap<u64, u32> = self
             .index(turn, root, "datasets-tags")?
             .into_iter()
@@ -120,7 +131,9 @@ impl State {
             };
             self.visit(turn, leaf.place, anchor(0), "datasets-provenance-tails")?;
             top.push(leaf.place);
-            let slug = self.outline(leaf.place).and_then(|outline| outline.slug.as_deref());
+            let slug = self
+                .outline(leaf.place)
+                .and_then(|outline| outline.slug.as_deref());
             if let Some(&list) = slug.and_then(|slug| tags.get(&key_hash(slug))) {
                 let tags = self.list(turn, list)?;
                 top.extend_from_slice(&tags);
@@ -168,16 +181,25 @@ impl State {
                             anchor.key = key_hash(self.oid(top_of(&stack)));
                         }
                         anchor.number += 1;
-                        self.visit_from(turn, place, anchor, owner)?;
+                        if place == owner {
+                            // Only tags are not loaded before.
+                            self.visit(turn, place, anchor, "datasets-tags")?;
+                        } else {
+                            self.visit_from(turn, place, anchor, owner)?;
+                        }
                         done.resize(self.object_count(), 0);
                     }
                     done[place as usize] = 1;
                 }
-                let below = self.outline(place).and_then(|outline| outline.references.get(next).copied());
+                let below = self
+                    .outline(place)
+                    .and_then(|outline| outline.references.get(next).copied());
                 match below {
                     Some(below) if done[below as usize] == 1 => {
                         return Err(MetadataError::Cycle {
-                            id: self.outline(below).map_or_else(String::new, |o| o.stored_id.to_string()),
+                            id: self
+                                .outline(below)
+                                .map_or_else(String::new, |o| o.stored_id.to_string()),
                             file: file_of(self.oid(below)),
                         });
                     }

@@ -40,9 +40,27 @@ enum Harm {
 }
 
 const WORDS: &[&str] = &[
-    "\"@renku_data_value\"", "\"@renku_oid\"", "\"@renku_reference\"", "\"builtins.tuple\"", "\"reference\"", "null", "[]", "{}",
-    "\"id\"", "\"/plans/", "\"/activities/", "0", "true", "\"plans\"", "\"inputs\"", "workflow.plan.Plan\"",
-    "plan.CompositePlan\"", "\"datetime.datetime\"", "\"@context\"", "\"@id\"", "\"derived_from\"",
+    "\"@renku_data_value\"",
+    "\"@renku_oid\"",
+    "\"@renku_reference\"",
+    "\"builtins.tuple\"",
+    "\"reference\"",
+    "null",
+    "[]",
+    "{}",
+    "\"id\"",
+    "\"/plans/",
+    "\"/activities/",
+    "0",
+    "true",
+    "\"plans\"",
+    "\"inputs\"",
+    "workflow.plan.Plan\"",
+    "plan.CompositePlan\"",
+    "\"datetime.datetime\"",
+    "\"@context\"",
+    "\"@id\"",
+    "\"derived_from\"",
 ];
 
 fn harm() -> impl Strategy<Value = Harm> {

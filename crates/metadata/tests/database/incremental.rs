@@ -18,20 +18,33 @@ fn apply(texts: &mut Texts, change: PiecesChange) {
     for piece in change.put {
         assert_eq!(rdf::digest_of(piece.text.as_bytes()), piece.digest);
         let old = texts.insert(piece.id.clone(), piece.text.clone());
-        assert!(old.as_deref() != Some(piece.text.as_str()), "{} was put unchanged", piece.id);
+        assert!(
+            old.as_deref() != Some(piece.text.as_str()),
+            "{} was put unchanged",
+            piece.id
+        );
     }
 }
 
 fn at_once(files: &Files) -> Texts {
     let mut texts = Texts::new();
-    apply(&mut texts, ProjectPieces::default().update::<String>(files, &host(), &[]).unwrap());
+    apply(
+        &mut texts,
+        ProjectPieces::default()
+            .update::<String>(files, &host(), &[])
+            .unwrap(),
+    );
     texts
 }
 
 /// Blank nodes apart, which have names of their own in pieces.
 fn without_blanks(lines: impl Iterator<Item = String>) -> BTreeSet<String> {
     lines
-        .filter(|line| !line.contains("https://example.org_:b") && !line.contains("/.well-known/genid/"))
+        .filter(|line| {
+            !line.contains("https://example.org_:b")
+                && !line.contains("_:l")
+                && !line.contains("/.well-known/genid/")
+        })
         .collect()
 }
 
@@ -51,12 +64,22 @@ fn check(texts: &Texts, files: &Files, project: &str) {
     let ours = union(texts, project);
     let more: Vec<_> = ours.difference(&full).take(3).collect();
     let less: Vec<_> = full.difference(&ours).take(3).collect();
-    assert!(more.is_empty() && less.is_empty(), "too many: {more:#?}\nmissing: {less:#?}");
+    assert!(
+        more.is_empty() && less.is_empty(),
+        "too many: {more:#?}\nmissing: {less:#?}"
+    );
 }
 
 #[test]
 fn recorded_histories() {
-    for name in ["long-history", "datasets-basic", "composite-iterate", "older-v10", "workflows-run", "project-meta"] {
+    for name in [
+        "long-history",
+        "datasets-basic",
+        "composite-iterate",
+        "older-v10",
+        "workflows-run",
+        "project-meta",
+    ] {
         let repository = Recorded::clone_of(name);
         let project = match name {
             "project-meta" => "/projects/group/sub/projekt-met".to_owned(),
@@ -79,7 +102,10 @@ fn recorded_histories() {
         let change = pieces.update::<String>(&files, &host(), &[]).unwrap();
         apply(&mut texts, change);
         check(&texts, &files, &project);
-        assert_eq!(pieces.clear().into_iter().collect::<BTreeSet<_>>(), texts.into_keys().collect());
+        assert_eq!(
+            pieces.clear().into_iter().collect::<BTreeSet<_>>(),
+            texts.into_keys().collect()
+        );
     }
 }
 

@@ -54,14 +54,15 @@ fn variants(most: usize) -> impl Strategy<Value = Vec<(u8, u8)>> {
 }
 
 pub fn change() -> impl Strategy<Value = Change> {
-    let activity = (0..8_u32, variants(3), variants(2), any::<bool>()).prop_map(|(plan, used, made, is_annotated)| {
-        Activity {
-            plan,
-            used,
-            made,
-            is_annotated,
-        }
-    });
+    let activity =
+        (0..8_u32, variants(3), variants(2), any::<bool>()).prop_map(|(plan, used, made, is_annotated)| {
+            Activity {
+                plan,
+                used,
+                made,
+                is_annotated,
+            }
+        });
     let plan = (
         variants(3),
         variants(2),
@@ -80,7 +81,8 @@ pub fn change() -> impl Strategy<Value = Change> {
         is_annotated: c,
         is_foreign,
     });
-    let dataset = (prop::collection::vec(variants(3), 1..4), 0..3_u8).prop_map(|(files, tags)| Dataset { files, tags });
+    let dataset =
+        (prop::collection::vec(variants(3), 1..4), 0..3_u8).prop_map(|(files, tags)| Dataset { files, tags });
     let collection = (prop::collection::vec(0..12_u32, 0..3), 0..8_u32);
     prop_oneof![
         4 => (0..12_u32, prop::option::weighted(0.8, activity)).prop_map(|(n, a)| Change::Activity(n, a)),
@@ -207,7 +209,10 @@ impl Model {
         let id = format!("/activities/{n:06}");
         let usage = |kind: &str, class: &str, list: &[(u8, u8)]| -> Vec<Value> {
             let part = |(at, (e, v)): (usize, &(u8, u8))| {
-                embedded(class, json!({"id": format!("{id}/{kind}/{at}"), "entity": entity(*e, *v)}))
+                embedded(
+                    class,
+                    json!({"id": format!("{id}/{kind}/{at}"), "entity": entity(*e, *v)}),
+                )
             };
             list.iter().enumerate().map(part).collect()
         };
@@ -233,20 +238,29 @@ impl Model {
             "project_id": if plan.is_foreign { "/projects/x/y" } else { "/projects/a/b" },
         });
         let input = |class: &str, (n, v): &(u8, u8)| {
-            embedded(class, json!({
-                "id": format!("/plans/shared/inputs/{n}"), "default_value": v, "name": format!("input {n}"),
-                "mapped_to": embedded("MappedIOStream", json!({"id": format!("/iostreams/{}", n % 2), "stream_type": format!("s{v}")})),
-            }))
+            embedded(
+                class,
+                json!({
+                    "id": format!("/plans/shared/inputs/{n}"), "default_value": v, "name": format!("input {n}"),
+                    "mapped_to": embedded("MappedIOStream", json!({"id": format!("/iostreams/{}", n % 2), "stream_type": format!("s{v}")})),
+                }),
+            )
         };
         if plan.is_composite {
-            let parts = plan.parts.iter().filter(|part| **part < n && self.plans.contains_key(part));
+            let parts = plan
+                .parts
+                .iter()
+                .filter(|part| **part < n && self.plans.contains_key(part));
             state["plans"] = parts.map(|part| self.plan_reference(*part)).collect();
             let mapping = |mapping: &(u8, u8)| {
                 let (m, v) = mapping;
-                embedded("ParameterMapping", json!({
-                    "id": format!("/plans/shared/mappings/{m}"), "name": format!("mapping {v}"),
-                    "mapped_parameters": [input("CommandInput", mapping), input("CommandInput", &((m + 1) % 6, *v))],
-                }))
+                embedded(
+                    "ParameterMapping",
+                    json!({
+                        "id": format!("/plans/shared/mappings/{m}"), "name": format!("mapping {v}"),
+                        "mapped_parameters": [input("CommandInput", mapping), input("CommandInput", &((m + 1) % 6, *v))],
+                    }),
+                )
             };
             state["mappings"] = plan.mappings.iter().map(mapping).collect();
             writer.put_by_id("CompositePlan", state)
@@ -260,7 +274,9 @@ impl Model {
 
     fn collection(&self, writer: &mut Writer, n: u32, members: &[u32], plan: u32) -> (String, Value) {
         let id = format!("/workflow-file-activity-collection/{n}");
-        let members = members.iter().filter(|member| self.activities.contains_key(member));
+        let members = members
+            .iter()
+            .filter(|member| self.activities.contains_key(member));
         let state = json!({
             "activities": members.map(|m| reference("Activity", &format!("/activities/{m:06}"))).collect::<Vec<_>>(),
             "agents": [person(2)], "id": id, "project_id": "/projects/a/b", "started_at_time": date(), "ended_at_time": date(),
@@ -278,10 +294,13 @@ fn dataset_versions(writer: &mut Writer, n: u8, dataset: &Dataset) -> (String, V
     for (version, files) in dataset.files.iter().enumerate() {
         let id = format!("/datasets/{n}-{version}");
         let file = |(f, v): &(u8, u8)| {
-            embedded("DatasetFile", json!({
-                "id": format!("/dataset-files/{f}"), "entity": entity(*f, *v), "date_added": date(),
-                "is_external": false, "source": format!("s{v}"),
-            }))
+            embedded(
+                "DatasetFile",
+                json!({
+                    "id": format!("/dataset-files/{f}"), "entity": entity(*f, *v), "date_added": date(),
+                    "is_external": false, "source": format!("s{v}"),
+                }),
+            )
         };
         let derived = last.as_ref().map(|(old, _): &(String, Value)| url(old));
         last = Some(writer.put_by_id(
@@ -338,11 +357,17 @@ fn reference(class: &str, id: &str) -> Value {
 }
 
 fn person(variant: u8) -> Value {
-    embedded("Person", json!({"id": "mailto:p@example.org", "name": format!("P {variant}"), "email": "p@example.org"}))
+    embedded(
+        "Person",
+        json!({"id": "mailto:p@example.org", "name": format!("P {variant}"), "email": "p@example.org"}),
+    )
 }
 
 fn url(id: &str) -> Value {
-    embedded("Url", json!({"id": format!("/urls{id}"), "url": {"@id": id}, "url_id": id, "url_str": null}))
+    embedded(
+        "Url",
+        json!({"id": format!("/urls{id}"), "url": {"@id": id}, "url_id": id, "url_str": null}),
+    )
 }
 
 /// Every third one is a collection of the next.
@@ -351,7 +376,10 @@ fn entity(number: u8, variant: u8) -> Value {
     let path = format!("path {variant}");
     if number % 3 == 0 {
         let member = entity(number + 1, variant);
-        embedded("Collection", json!({"id": id, "path": path, "checksum": "c", "members": [member]}))
+        embedded(
+            "Collection",
+            json!({"id": id, "path": path, "checksum": "c", "members": [member]}),
+        )
     } else {
         embedded("Entity", json!({"id": id, "path": path, "checksum": "c"}))
     }
@@ -362,7 +390,10 @@ fn annotations(of: &str, is_there: bool) -> Value {
         return json!([]);
     }
     let body = json!({"http://n/of": of, "http://n/inner": {"http://n/deep": {"@list": [1, 2]}}, "@id": format!("/body/{of}")});
-    json!([embedded("Annotation", json!({"id": format!("/annotations/{of}"), "source": "test", "body": body}))])
+    json!([embedded(
+        "Annotation",
+        json!({"id": format!("/annotations/{of}"), "source": "test", "body": body})
+    )])
 }
 
 #[derive(Default)]
@@ -373,7 +404,10 @@ struct Writer {
 impl Writer {
     fn put(&mut self, oid: &str, class: &str, mut state: Value) {
         if let Value::Object(entries) = &mut state {
-            entries.insert("@renku_data_type".to_owned(), json!(format!("renku.domain_model.x.{class}")));
+            entries.insert(
+                "@renku_data_type".to_owned(),
+                json!(format!("renku.domain_model.x.{class}")),
+            );
             entries.insert("@renku_oid".to_owned(), json!(oid));
         }
         self.write(oid, &state);
@@ -398,7 +432,12 @@ impl Writer {
     /// One leaf, or buckets below one node.
     fn tree(&mut self, name: &str, entries: Vec<(String, Value)>) {
         let flat = |entries: &[(String, Value)]| -> Value {
-            tuple(entries.iter().flat_map(|(key, value)| [json!(key), value.clone()]).collect())
+            tuple(
+                entries
+                    .iter()
+                    .flat_map(|(key, value)| [json!(key), value.clone()])
+                    .collect(),
+            )
         };
         let state = if entries.is_empty() {
             Value::Null
@@ -430,8 +469,15 @@ impl Writer {
 
     fn root(&mut self) {
         let mut flat = Vec::new();
-        for name in ["activities", "activity-collections", "datasets-provenance-tails", "datasets-tags", "plans"] {
-            let tree = json!({"@renku_data_type": "x.RenkuOOBTree", "@renku_oid": name, "@renku_reference": true});
+        for name in [
+            "activities",
+            "activity-collections",
+            "datasets-provenance-tails",
+            "datasets-tags",
+            "plans",
+        ] {
+            let tree =
+                json!({"@renku_data_type": "x.RenkuOOBTree", "@renku_oid": name, "@renku_reference": true});
             flat.push(json!(name));
             flat.push(json!({
                 "@renku_data_type": "renku.infrastructure.database.Index", "@renku_oid": format!("{name}-index"),
@@ -439,7 +485,9 @@ impl Writer {
             }));
         }
         flat.push(json!("project"));
-        flat.push(json!({"@renku_data_type": "x.Project", "@renku_oid": "project", "@renku_reference": true}));
+        flat.push(
+            json!({"@renku_data_type": "x.Project", "@renku_oid": "project", "@renku_reference": true}),
+        );
         let root = json!({
             "@renku_data_type": "renku.infrastructure.database.RenkuOOBTree", "@renku_oid": "root",
             "@renku_data_value": tuple(json!([tuple(json!([tuple(json!([tuple(Value::Array(flat))]))]))])),

@@ -25,7 +25,11 @@ pub fn host() -> Host {
 pub fn lines(graph: &Graph) -> BTreeSet<String> {
     let mut out = Vec::new();
     graph.write(Format::NTriples, &mut out).unwrap();
-    String::from_utf8(out).unwrap().lines().map(str::to_owned).collect()
+    String::from_utf8(out)
+        .unwrap()
+        .lines()
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The triples that the CLI printed, in the form of [`lines`].

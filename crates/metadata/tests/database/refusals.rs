@@ -12,13 +12,18 @@ fn error_of(files: &Files) -> MetadataError {
 fn with_project(edit: impl Fn(&str) -> String) -> Files {
     let mut files = Recorded::clone_of("empty-init").head();
     let project = String::from_utf8(files.files["metadata/project"].clone()).unwrap();
-    files.files.insert("metadata/project".to_owned(), edit(&project).into());
+    files
+        .files
+        .insert("metadata/project".to_owned(), edit(&project).into());
     files
 }
 
 #[test]
 fn other_versions() {
-    for (name, code, says) in [("old-v8", 3, "renku migrate"), ("plain-git", 2, "not a renku repository")] {
+    for (name, code, says) in [
+        ("old-v8", 3, "renku migrate"),
+        ("plain-git", 2, "not a renku repository"),
+    ] {
         let error = error_of(&Recorded::clone_of(name).head());
         assert_eq!(error.exit_code(), code, "{name}");
         assert!(error.to_string().contains(says), "{error}");
@@ -34,12 +39,18 @@ fn other_versions() {
         assert_eq!((error.exit_code(), error.code()), (code, word), "{version}");
     }
     let newer = with_project(|text| {
-        text.replace("\"minimum_renku_version\": \"2.8.0\"", "\"minimum_renku_version\": \"2.10\"")
-            .replace("\"version\": 10", "\"version\": 11")
+        text.replace(
+            "\"minimum_renku_version\": \"2.8.0\"",
+            "\"minimum_renku_version\": \"2.10\"",
+        )
+        .replace("\"version\": 10", "\"version\": 11")
     });
     let error = error_of(&newer);
     assert_eq!((error.exit_code(), error.code()), (1, "needs-newer-renku"));
-    assert!(error.to_string().contains("requires at least version 2.10"), "{error}");
+    assert!(
+        error.to_string().contains("requires at least version 2.10"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -48,7 +59,10 @@ fn damaged_files_are_named() {
     let error = error_of(&conflict);
     assert_eq!(error.exit_code(), 1);
     let text = error.to_string();
-    assert!(text.contains(".renku/metadata/project") && text.contains("conflict markers"), "{text}");
+    assert!(
+        text.contains(".renku/metadata/project") && text.contains("conflict markers"),
+        "{text}"
+    );
 
     let untyped = with_project(|_| "{}".to_owned());
     assert!(error_of(&untyped).to_string().contains("@renku_data_type"));
@@ -74,8 +88,18 @@ fn damaged_files_are_named() {
     assert_eq!(error_of(&remote).code(), "remote-context");
 
     let mut missing = Recorded::clone_of("workflows-run").head();
-    let path = missing.files.keys().find(|path| path.matches('/').count() == 3).unwrap().clone();
-    let all: Vec<String> = missing.files.keys().filter(|path| path.matches('/').count() == 3).cloned().collect();
+    let path = missing
+        .files
+        .keys()
+        .find(|path| path.matches('/').count() == 3)
+        .unwrap()
+        .clone();
+    let all: Vec<String> = missing
+        .files
+        .keys()
+        .filter(|path| path.matches('/').count() == 3)
+        .cloned()
+        .collect();
     for path in all {
         missing.files.remove(&path);
     }

@@ -27,7 +27,10 @@ impl ObjectSource for Files {
 impl Files {
     /// The paths of files that differ.
     pub fn changed_from(&self, old: &Self) -> Vec<String> {
-        let new = self.files.iter().filter(|(path, bytes)| old.files.get(*path) != Some(bytes));
+        let new = self
+            .files
+            .iter()
+            .filter(|(path, bytes)| old.files.get(*path) != Some(bytes));
         let gone = old.files.keys().filter(|path| !self.files.contains_key(*path));
         new.map(|(path, _)| path).chain(gone).cloned().collect()
     }
@@ -72,7 +75,11 @@ impl Recorded {
     /// All commits of the branch, the oldest first.
     pub fn commits(&self) -> Vec<String> {
         let out = self.git(&["rev-list", "--reverse", "--first-parent", "HEAD"]);
-        String::from_utf8(out).unwrap().lines().map(str::to_owned).collect()
+        String::from_utf8(out)
+            .unwrap()
+            .lines()
+            .map(str::to_owned)
+            .collect()
     }
 
     /// The files of a commit. `contents` keeps blobs between calls.
@@ -89,7 +96,9 @@ impl Recorded {
             let bytes = contents
                 .entry(id.to_owned())
                 .or_insert_with(|| self.git(&["cat-file", "blob", id]));
-            files.files.insert(path[".renku/".len()..].to_owned(), bytes.clone());
+            files
+                .files
+                .insert(path[".renku/".len()..].to_owned(), bytes.clone());
         }
         files
     }
