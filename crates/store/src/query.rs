@@ -9,8 +9,10 @@ use oxigraph::model::{NamedNode, Triple};
 use oxigraph::sparql::{QueryEvaluationError, QueryResults, QuerySolution, SparqlEvaluator, Variable};
 use spargebra::{Query as Parsed, SparqlParser};
 
+use crate::complexity::{self, TooComplex};
 use crate::dataset::Dataset;
 use crate::error::StoreError;
+use crate::metered::{MeteredDataset, Watch, watched};
 use crate::read_rows;
 use crate::reader::Snapshot;
 use crate::scope::Scope;
@@ -131,6 +133,12 @@ impl Query {
         self
     }
 
+    /// Whether the engine can plan it in reasonable time. Planning cannot be interrupted, so ask before evaluating what a
+    /// stranger wrote.
+    pub fn check_complexity(&self) -> Result<(), TooComplex> {
+        complexity::check(&self.parsed)
+    }
+
     /// Its form.
     pub fn form(&self) -> QueryForm {
         match self.parsed {
@@ -201,16 +209,20 @@ impl Iterator for Triples<'_> {
 fn failure(error: QueryEvaluationError, limits: QueryLimits) -> QueryError {
     match error {
         QueryEvaluationError::Dataset(error) => match error.downcast::<ScanError>() {
-            Ok(error) => match *error {
-                ScanError::Store(error) => error.into(),
-                ScanError::Stopped => QueryError::Stopped,
-                ScanError::Time => QueryError::Time(limits.time),
-                ScanError::Quads => QueryError::Quads(limits.quads),
-            },
+            Ok(error) => ended_by(*error, limits),
             Err(error) => QueryError::Refused(error.to_string()),
         },
         QueryEvaluationError::Cancelled => QueryError::Stopped,
         other => QueryError::Refused(other.to_string()),
+    }
+}
+
+fn ended_by(error: ScanError, limits: QueryLimits) -> QueryError {
+    match error {
+        ScanError::Store(error) => error.into(),
+        ScanError::Stopped => QueryError::Stopped,
+        ScanError::Time => QueryError::Time(limits.time),
+        ScanError::Quads => QueryError::Quads(limits.quads),
     }
 }
 
@@ -238,20 +250,13 @@ impl Snapshot {
             quads: limits.quads,
             stop: stop.clone(),
         };
+        let watch = Watch {
+            until: bounds.until.min(self.until()),
+            stop: stop.clone(),
+        };
         let view = View::new(self, scope, bounds)?;
-        let mut prepared = SparqlEvaluator::new().for_query(query.parsed.clone());
-        // The dataset is narrowed already; the engine's own way would give equal triples of several graphs several times.
-        *prepared.dataset_mut() = Default::default();
-        let results = prepared
-            .on_queryable_dataset(Dataset(view.into()))
-            .execute()
-            .map_err(|error| failure(error, limits))?;
-        let meter = Meter { limits, given: 0 };
-        take(match results {
-            QueryResults::Solutions(rows) => Answer::Rows(rows.variables().to_vec(), Rows { rows, meter }),
-            QueryResults::Boolean(truth) => Answer::Truth(truth),
-            QueryResults::Graph(triples) => Answer::Triples(Triples { triples, meter }),
-        })
+        watched(watch, || evaluate(view, query, limits, take))
+            .unwrap_or_else(|ended| Err(ended_by(ended, limits)))
     }
 
     /// The visible projects of graph names.
@@ -274,4 +279,25 @@ impl Snapshot {
         }
         Ok(projects)
     }
+}
+
+fn evaluate<T>(
+    view: View<'_>,
+    query: &Query,
+    limits: QueryLimits,
+    take: impl FnOnce(Answer<'_>) -> Result<T, QueryError>,
+) -> Result<T, QueryError> {
+    let mut prepared = SparqlEvaluator::new().for_query(query.parsed.clone());
+    // The dataset is narrowed already; the engine's own way would give equal triples of several graphs several times.
+    *prepared.dataset_mut() = Default::default();
+    let results = prepared
+        .on_queryable_dataset(MeteredDataset(Dataset(view.into())))
+        .execute()
+        .map_err(|error| failure(error, limits))?;
+    let meter = Meter { limits, given: 0 };
+    take(match results {
+        QueryResults::Solutions(rows) => Answer::Rows(rows.variables().to_vec(), Rows { rows, meter }),
+        QueryResults::Boolean(truth) => Answer::Truth(truth),
+        QueryResults::Graph(triples) => Answer::Triples(Triples { triples, meter }),
+    })
 }
