@@ -8,6 +8,7 @@
 )]
 
 mod arrows;
+mod demo;
 mod deny;
 mod house;
 mod idle;
@@ -51,6 +52,8 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
+    /// Pushes the example repositories through a running system and shows what it knows then.
+    Demo(demo::Options),
     /// Measures what an idle `renkud up` costs.
     Idle(idle::Options),
 }
@@ -81,6 +84,7 @@ fn run(chore: Chore) -> Result<Vec<String>> {
         Chore::House => house::faults(&root),
         Chore::Metrics { check } => reference::write(&root, reference::METRICS, check),
         Chore::Config { check } => reference::write(&root, reference::CONFIGURATION, check),
+        Chore::Demo(options) => demo::run(&root, &options).map(|()| Vec::new()),
         Chore::Idle(options) => idle::run(&root, &options),
     }
 }

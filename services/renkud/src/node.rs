@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use axum::Router;
 use blobs::{Blobs, FolderBlobs};
-use bus::{EmbeddedBus, EmbeddedOptions};
+use bus::{Bus, EmbeddedBus, EmbeddedOptions};
 use model::LogId;
 use runtime::http::{AdminToken, ServeLimits, Tls, admin_router, serve};
-use runtime::{BoxError, Edges, Tasks};
+use runtime::{BoxError, Edges, Stop, Tasks};
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -132,9 +132,15 @@ impl fmt::Debug for Node {
 
 impl Node {
     /// Connects and checks everything; starts nothing.
-    pub async fn build(settings: &Settings, roles: &[Role], seams: Seams, edges: Edges) -> Result<Self> {
+    pub async fn build(
+        settings: &Settings,
+        roles: &[Role],
+        seams: Seams,
+        edges: Edges,
+        stop: &Stop,
+    ) -> Result<Self> {
         Ok(Self {
-            roles: roles::build(settings, roles, &seams, &edges).await?,
+            roles: roles::build(settings, roles, &seams, &edges, stop).await?,
             admin_token: AdminToken::new(settings.admin.token.clone()),
             admin_tls: settings.admin.tls.as_ref().map(Tls::read).transpose().context("admin.tls")?,
             seams,
@@ -198,7 +204,7 @@ impl Node {
 }
 
 /// Old and superseded records go, in small steps.
-async fn clean_up(bus: EmbeddedBus, edges: Edges, stop: runtime::Stop) -> Result<(), BoxError> {
+async fn clean_up(bus: EmbeddedBus, edges: Edges, stop: Stop) -> Result<(), BoxError> {
     while stop.or(edges.clock.sleep(CLEAN_UP_EVERY)).await.is_some() {
         loop {
             match bus.clean_up(edges.clock.now()).await {

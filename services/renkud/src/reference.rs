@@ -79,7 +79,13 @@ pub fn setting_keys() -> impl Iterator<Item = &'static str> {
 
 /// The catalogues of all roles.
 fn catalogues() -> Vec<(&'static str, &'static [MetricSpec])> {
-    vec![("webhook-service", webhook_service::METRICS), ("commit-fetcher", commit_fetcher::METRICS)]
+    vec![
+        ("webhook-service", webhook_service::METRICS),
+        ("commit-fetcher", commit_fetcher::METRICS),
+        ("triple-generator", triple_generator::METRICS),
+        ("graph-writer", graph_writer::METRICS),
+        ("query-service", query_service::METRICS),
+    ]
 }
 
 /// A reference document in Markdown (or, for failpoints, plain lines).

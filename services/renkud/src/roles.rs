@@ -8,8 +8,12 @@ use blobs::Blobs;
 use bus::Bus;
 use commit_fetcher::{CommitFetcher, GitContent, GitLabFacts};
 use gitlab::{ClientSettings, RestClient};
+use graph_writer::GraphWriter;
+use query_service::QueryService;
 use repos::{FetchLimits, MirrorSettings, Mirrors};
-use runtime::{Edges, Tasks};
+use runtime::{Edges, Stop, Tasks};
+use store::Reader;
+use triple_generator::TripleGenerator;
 use url::Url;
 use webhook_service::WebhookService;
 
@@ -24,11 +28,20 @@ pub(crate) struct Built {
     /// Routes of the admin listener.
     pub admin: Router,
     fetcher: Option<CommitFetcher>,
+    generator: Option<TripleGenerator>,
+    writer: Option<GraphWriter>,
 }
 
 /// Builds the named roles. Nothing is started.
-pub(crate) async fn build(settings: &Settings, roles: &[Role], seams: &Seams, edges: &Edges) -> Result<Built> {
-    let mut built = Built { public: Router::new(), admin: Router::new(), fetcher: None };
+pub(crate) async fn build(
+    settings: &Settings,
+    roles: &[Role],
+    seams: &Seams,
+    edges: &Edges,
+    stop: &Stop,
+) -> Result<Built> {
+    let mut built =
+        Built { public: Router::new(), admin: Router::new(), fetcher: None, generator: None, writer: None };
     if roles.contains(&Role::WebhookService) {
         let service = WebhookService::build(&settings.hooks, bus(seams)?, edges)
             .await
@@ -37,6 +50,26 @@ pub(crate) async fn build(settings: &Settings, roles: &[Role], seams: &Seams, ed
     }
     if roles.contains(&Role::CommitFetcher) {
         built.fetcher = Some(fetcher(settings, seams, edges).context("commit-fetcher cannot be built")?);
+    }
+    if roles.contains(&Role::TripleGenerator) {
+        built.generator = Some(generator(settings, seams, edges).context("triple-generator cannot be built")?);
+    }
+    let mut reader = None;
+    if roles.contains(&Role::GraphWriter) {
+        let (writer, view) = writer(settings, seams, edges).await.context("graph-writer cannot be built")?;
+        built.writer = Some(writer);
+        reader = Some(view);
+    }
+    if roles.contains(&Role::QueryService) {
+        let reader = match reader {
+            Some(reader) => reader,
+            None => other_reader(settings, seams, edges, stop).await?,
+        };
+        let token = settings.admin.token.clone();
+        let service = QueryService::build(&settings.limits, reader, &settings.public_url(), token, edges)
+            .context("query-service cannot be built")?;
+        built.public = built.public.merge(service.router());
+        built.admin = built.admin.merge(service.admin_router());
     }
     Ok(built)
 }
@@ -68,12 +101,40 @@ fn fetcher(settings: &Settings, seams: &Seams, edges: &Edges) -> Result<CommitFe
     Ok(commit_fetcher::build(&settings.fetcher, sources, edges)?)
 }
 
+fn generator(settings: &Settings, seams: &Seams, edges: &Edges) -> Result<TripleGenerator> {
+    let host: rdf::Host = settings.rdf_host()?.parse().context("rdf.host")?;
+    Ok(triple_generator::build(&settings.generator, &host, bus(seams)?, blobs(seams)?, edges)?)
+}
+
+async fn writer(settings: &Settings, seams: &Seams, edges: &Edges) -> Result<(GraphWriter, Reader)> {
+    let (folder, options) = (seams.data.views(), settings.store.options(&settings.rdf_host()?));
+    let opened = tokio::task::spawn_blocking(move || graph_writer::open_view(&folder, options)).await;
+    let (writer, reader) = opened.context("opening the view failed")?.context("the view cannot be opened")?;
+    let role = GraphWriter::build(&settings.store, writer, bus(seams)?, blobs(seams)?, edges).await?;
+    Ok((role, reader))
+}
+
+/// The view that another process writes, once it is there.
+async fn other_reader(settings: &Settings, seams: &Seams, edges: &Edges, stop: &Stop) -> Result<Reader> {
+    let options = settings.store.options(&settings.rdf_host()?);
+    let folder = seams.data.views();
+    query_service::open_view(&folder, &options, edges.clock.as_ref(), stop)
+        .await
+        .context("the view cannot be opened for reading")?
+        .context("stopped before there was a view")
+}
+
 impl Built {
-    /// Starts what is not a part of a listener.
-    pub(crate) fn run(self, workers: &Tasks, _views: &Tasks) -> Result<()> {
+    /// Starts what is not a part of a listener. Views first: nothing is lost in any order, but this one has no gap.
+    pub(crate) fn run(self, workers: &Tasks, views: &Tasks) {
+        if let Some(writer) = self.writer {
+            writer.run(views);
+        }
+        if let Some(generator) = self.generator {
+            generator.run(workers);
+        }
         if let Some(fetcher) = self.fetcher {
             fetcher.run(workers);
         }
-        Ok(())
     }
 }

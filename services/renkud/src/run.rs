@@ -106,8 +106,17 @@ async fn live(settings: &Settings, roles: &[Role]) -> Result<ExitCode> {
     let edges = Edges::system();
     let tasks = Tasks::new();
     let listeners = Listeners::bind(settings, roles).await?;
-    let seams = Seams::open(settings, roles, &edges).await?;
-    let node = Node::build(settings, roles, seams, edges).await?;
+    let starting = async {
+        let seams = Seams::open(settings, roles, &edges).await?;
+        Node::build(settings, roles, seams, edges.clone(), tasks.stop()).await
+    };
+    let node = tokio::select! {
+        node = starting => node?,
+        signal = signals.next() => {
+            tracing::info!(signal, "stopped before the start was over");
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     let running = node.run(listeners, tasks.clone())?;
 
     let failed = tokio::select! {

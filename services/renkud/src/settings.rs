@@ -32,6 +32,12 @@ pub struct Settings {
     pub bus: BusSettings,
     /// Section `[fetcher]`.
     pub fetcher: commit_fetcher::Config,
+    /// Section `[generator]`.
+    pub generator: triple_generator::Config,
+    /// Section `[store]`.
+    pub store: graph_writer::Config,
+    /// Section `[limits]`.
+    pub limits: query_service::Config,
     /// Section `[admin]`.
     pub admin: AdminSettings,
     /// Section `[log]`.
@@ -96,6 +102,9 @@ impl Default for Settings {
             hooks: webhook_service::Config::default(),
             bus: BusSettings::default(),
             fetcher: commit_fetcher::Config::default(),
+            generator: triple_generator::Config::default(),
+            store: graph_writer::Config::default(),
+            limits: query_service::Config::default(),
             admin: AdminSettings::default(),
             log: LogConfig::default(),
         }
@@ -158,11 +167,14 @@ impl Settings {
             );
             return Err(blame("admin_listen", why).into());
         }
+        Self::check_roles(loaded, roles)
+    }
+
+    fn check_roles(loaded: &Loaded<Self>, roles: &[Role]) -> Result<()> {
+        let settings = &loaded.settings;
+        let blame = |key: &str, why: String| loaded.invalid(key, why);
         if roles.contains(&Role::WebhookService) {
-            settings
-                .hooks
-                .check()
-                .map_err(|fault| blame("hooks.secrets", fault.to_string()))?;
+            settings.hooks.check().map_err(|fault| blame("hooks.secrets", fault.to_string()))?;
         }
         if roles.contains(&Role::CommitFetcher) {
             if settings.gitlab.url.is_empty() {
@@ -170,9 +182,15 @@ impl Settings {
                 return Err(blame("gitlab.url", why).into());
             }
             host_of(&settings.gitlab.url).map_err(|error| blame("gitlab.url", format!("{error:#}")))?;
-            let fetcher = settings.fetcher.check();
-            fetcher.map_err(|fault| blame(&format!("fetcher.{}", fault.key), fault.needed.to_owned()))?;
         }
+        let fetcher = settings.fetcher.check();
+        fetcher.map_err(|fault| blame(&format!("fetcher.{}", fault.key), fault.needed.to_owned()))?;
+        let generator = settings.generator.check();
+        generator.map_err(|fault| blame(&format!("generator.{}", fault.key), fault.needed.to_owned()))?;
+        let store = settings.store.check();
+        store.map_err(|fault| blame(&format!("store.{}", fault.key), fault.why.to_owned()))?;
+        let limits = settings.limits.check();
+        limits.map_err(|fault| blame(&format!("limits.{}", fault.key), fault.why.to_owned()))?;
         Ok(())
     }
 }
@@ -249,7 +267,7 @@ mod tests {
             ),
             (
                 &format!("{FINE}rdf.host = \"a b\""),
-                "rdf.host (from renku.toml): a host name",
+                "rdf.host (from renku.toml): \"a b\" is not a host",
             ),
             (
                 &format!("{FINE}log.filter = \"a=b=c\""),
