@@ -210,6 +210,9 @@ fn evaluate(
         .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?
         .with_dataset(default_graphs.clone(), named_graphs.clone());
     *form = word(query.form());
+    query
+        .check_complexity()
+        .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?;
     let written = written(query.form(), &work.accept)?;
     // Nobody to tell: the client is gone, and the first block will find out.
     let _ = head.send(written.content_type);
