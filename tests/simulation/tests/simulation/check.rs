@@ -1,18 +1,17 @@
 //! What must hold when all is done, whatever happened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use access::Caller;
+use access::{Caller, VisibleSet};
 use bus::{Bus, ReadLimits, restore, value_of};
 use events::{
     COMMITS, Decoder, EVENT_STATUS, PROJECT_GRAPHS, PROJECTS, PUSH_EVENTS, PUSH_EVENTS_BACKFILL, ProjectGraph,
 };
-use model::{Digest, ProjectId, TopicName};
-use sha2::Digest as _;
-use store::{ProjectNotes, Snapshot};
+use model::{ProjectId, TopicName};
+use store::{ProjectNotes, Query, QueryLimits, RowFormat, Snapshot, Stop, TripleFormat};
 
-use crate::contents::CONTENTS;
+use crate::contents::{HOST, VERSIONS};
 use crate::gates::Gates;
 use crate::process::{Ground, Process, Role};
 use crate::world::{World, scratch};
@@ -113,13 +112,15 @@ pub fn check(world: &mut World) -> Result<(), String> {
         if applied.is_none() {
             return Err(format!("project {id} has no graph"));
         }
-        let version = &CONTENTS.versions[content];
-        let stored = snapshot
-            .content_digest(&visible, *id)
-            .map_err(|e| e.to_string())?;
-        if stored != digest_of(&version.expected(&project.slug)) {
+        let version = &VERSIONS[content];
+        let graph = format!("https://{HOST}/projects/{}", project.slug);
+        let difference = difference(
+            &stored_lines(&snapshot, &visible, &graph)?,
+            &version.graph.lines(&project.slug),
+        );
+        if !difference.is_empty() {
             return Err(format!(
-                "the graph of project {id} is not that of {}",
+                "the graph of project {id} is not that of {}:\n{difference}",
                 version.name
             ));
         }
@@ -145,13 +146,45 @@ pub fn check(world: &mut World) -> Result<(), String> {
     a_rebuilt_view_is_equal(world, &snapshot, &projects.keys().copied().collect::<Vec<_>>())
 }
 
-fn digest_of(lines: &[String]) -> Digest {
-    let mut hash = sha2::Sha256::new();
-    for line in lines {
-        hash.update(line.as_bytes());
-        hash.update(b"\n");
-    }
-    Digest::new(hash.finalize().into())
+/// What the view answers when asked for a project's graph, as `subject predicate object `, sorted.
+fn stored_lines(snapshot: &Snapshot, visible: &VisibleSet, graph: &str) -> Result<Vec<String>, String> {
+    let text = format!("CONSTRUCT {{ ?s ?p ?o }} WHERE {{ GRAPH <{graph}> {{ ?s ?p ?o }} }}");
+    let query = Query::parse(&text, None).map_err(|e| e.to_string())?;
+    let limits = QueryLimits {
+        time: Duration::from_secs(60),
+        rows: u64::MAX,
+        quads: u64::MAX,
+    };
+    let mut answer = Vec::new();
+    snapshot
+        .query(visible, &query, limits, &Stop::default(), |found| {
+            found.write(RowFormat::Tsv, TripleFormat::NTriples, &mut answer)
+        })
+        .map_err(|e| e.to_string())?;
+    let text = String::from_utf8(answer).map_err(|e| e.to_string())?;
+    let mut lines: Vec<String> = text
+        .lines()
+        .map(|line| line.trim_end_matches('.').to_owned())
+        .collect();
+    lines.sort_unstable();
+    Ok(lines)
+}
+
+/// Some of what is on one side only.
+fn difference(stored: &[String], expected: &[String]) -> String {
+    let without = |lines: &[String], others: &[String], mark: &str| {
+        let others: HashSet<&String> = others.iter().collect();
+        let only: Vec<String> = lines
+            .iter()
+            .filter(|line| !others.contains(line))
+            .take(8)
+            .map(|line| format!("{mark} {line}"))
+            .collect();
+        only
+    };
+    let mut only = without(stored, expected, "too much:");
+    only.extend(without(expected, stored, "missing:"));
+    only.join("\n")
 }
 
 fn every_push_is_answered_for(world: &World, snapshot: &Snapshot) -> Result<(), String> {

@@ -18,7 +18,6 @@ pub enum Verdict {
 /// An operation that waits.
 #[derive(Debug)]
 pub struct Waiting {
-    pub id: u64,
     pub process: usize,
     pub what: String,
     /// Whether it may fail.
@@ -31,7 +30,6 @@ pub struct Waiting {
 #[derive(Default)]
 struct Inner {
     waiting: Vec<Waiting>,
-    next: u64,
     all_open: bool,
 }
 
@@ -126,10 +124,7 @@ impl GatesOf {
             if inner.all_open {
                 return Verdict::Go;
             }
-            inner.next += 1;
-            let id = inner.next;
             inner.waiting.push(Waiting {
-                id,
                 process: self.process,
                 what: what.into(),
                 fallible,

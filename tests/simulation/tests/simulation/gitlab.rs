@@ -11,7 +11,7 @@ use events::{ProjectState, Signature};
 use model::{GitObjectId, ProjectId, Slug, Timestamp, Visibility};
 use parking_lot::Mutex;
 
-use crate::contents::CONTENTS;
+use crate::contents::VERSIONS;
 use crate::gates::{GatesOf, Verdict};
 
 /// A project as GitLab has it.
@@ -77,7 +77,7 @@ impl ContentSource for GitLab {
             .content
             .filter(|_| project.branch == aim.branch)
             .ok_or(FetchError::NoBranch)?;
-        let version = &CONTENTS.versions[content];
+        let version = &VERSIONS[content];
         let signature = Signature {
             name: "Ada".into(),
             email: "ada@example.org".into(),
@@ -85,7 +85,7 @@ impl ContentSource for GitLab {
         };
         Ok(Fetched {
             head: Head {
-                sha: version.sha,
+                sha: version.commit.sha,
                 parents: Vec::new(),
                 author: signature.clone(),
                 committer: signature,
@@ -99,7 +99,15 @@ impl ContentSource for GitLab {
     }
 
     async fn read(&self, _: ProjectId, blobs: &[GitObjectId]) -> Result<Vec<Bytes>, FetchError> {
-        Ok(blobs.iter().map(|id| CONTENTS.blobs[id].clone()).collect())
+        let content = |id: &GitObjectId| {
+            VERSIONS
+                .iter()
+                .find_map(|version| version.commit.blobs.get(id).cloned())
+        };
+        Ok(blobs
+            .iter()
+            .map(|id| content(id).expect("it was listed"))
+            .collect())
     }
 }
 

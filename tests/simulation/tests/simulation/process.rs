@@ -97,7 +97,7 @@ impl Process {
                         cache_mib: 8,
                         ..Default::default()
                     };
-                    triple_generator::build(&config, HOST, bus, blobs, &edges)
+                    triple_generator::build(&config, &rdf::Host::verbatim(HOST), bus, blobs, &edges)
                         .unwrap()
                         .run(&tasks);
                 }
@@ -124,7 +124,7 @@ impl Process {
     /// Lets it run until nothing is left to do but to wait, and its time pass.
     pub fn run_for(&self, time: Duration) {
         if let Some(runtime) = &self.runtime {
-            runtime.block_on(tokio::time::sleep(time));
+            runtime.block_on(async move { tokio::time::sleep(time).await });
         }
     }
 

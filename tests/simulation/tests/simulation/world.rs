@@ -15,7 +15,7 @@ use runtime::failpoint::{Action, on_this_thread};
 use tempfile::TempDir;
 
 use crate::check;
-use crate::contents::CONTENTS;
+use crate::contents::VERSIONS;
 use crate::gates::{Gates, Verdict};
 use crate::gitlab::{Project, Projects};
 use crate::process::{Ground, Process, Role};
@@ -397,7 +397,7 @@ impl World {
             is_there: true,
             unannounced: true,
         });
-        self.edit(id, |p| p.content = Some(content % CONTENTS.versions.len()));
+        self.edit(id, |p| p.content = Some(content % VERSIONS.len()));
     }
 
     fn deliver_a_late_hook(&mut self) {
