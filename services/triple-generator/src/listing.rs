@@ -26,14 +26,14 @@ impl Listing {
         sections.iter().filter(|section| !known(section)).collect()
     }
 
-    /// Becomes the listing of a commit, given what was [`Listing::unknown`]. Returns the entries that are new or
-    /// changed.
+    /// Becomes the listing of a commit, given what was [`Listing::unknown`]. Returns what is another one now.
     pub(crate) fn take_in(
         &mut self,
         sections: &[SectionRef],
         unknown: Vec<(SectionRef, MetadataSection)>,
-    ) -> Vec<MetadataEntry> {
+    ) -> Changes {
         let mut changed = Vec::new();
+        let mut gone = Vec::new();
         for (section, content) in unknown {
             let mut entries = content.entries;
             // Sorted by its writer; a foreign one may not have.
@@ -48,19 +48,32 @@ impl Listing {
                     .filter(|entry| find(old, &entry.path) != Some(*entry))
                     .cloned(),
             );
-            self.sections.insert(
-                section.key.into(),
+            let old = self.sections.insert(
+                section.key.as_str().into(),
                 Section {
                     digest: section.digest,
                     entries,
                 },
             );
+            let new = self
+                .sections
+                .get(section.key.as_str())
+                .map_or(&[][..], |s| &s.entries);
+            let old = old.into_iter().flat_map(|section| section.entries);
+            gone.extend(
+                old.map(|entry| entry.path)
+                    .filter(|path| find(new, path).is_none()),
+            );
         }
         self.sections.retain(|key, have| {
             let at = sections.binary_search_by(|section| section.key.as_str().cmp(key));
-            at.is_ok_and(|at| sections[at].digest == have.digest)
+            let stays = at.is_ok_and(|at| sections[at].digest == have.digest);
+            if !stays {
+                gone.extend(have.entries.iter().map(|entry| entry.path.clone()));
+            }
+            stays
         });
-        changed
+        Changes { changed, gone }
     }
 
     /// The git blob of a file below `.renku/`.
@@ -69,10 +82,26 @@ impl Listing {
         find(&section.entries, path).map(|entry| entry.blob)
     }
 
+    /// About how much memory it takes.
+    pub(crate) fn weight(&self) -> usize {
+        let entries = self.sections.values().flat_map(|section| &section.entries);
+        entries
+            .map(|entry| entry.path.len() + size_of::<MetadataEntry>())
+            .sum()
+    }
+
     /// Whether there is any file.
     pub(crate) fn is_empty(&self) -> bool {
         self.sections.values().all(|section| section.entries.is_empty())
     }
+}
+
+/// How a listing differs from the one before.
+pub(crate) struct Changes {
+    /// Files that are new or have another content.
+    pub(crate) changed: Vec<MetadataEntry>,
+    /// Paths of files that are not there any more.
+    pub(crate) gone: Vec<String>,
 }
 
 fn find<'a>(entries: &'a [MetadataEntry], path: &str) -> Option<&'a MetadataEntry> {
@@ -127,7 +156,7 @@ mod tests {
         ];
         let refs: Vec<_> = first.iter().map(|(r, _)| r.clone()).collect();
         assert_eq!(listing.unknown(&refs).len(), 3);
-        assert_eq!(listing.take_in(&refs, first.to_vec()).len(), 4);
+        assert_eq!(listing.take_in(&refs, first.to_vec()).changed.len(), 4);
 
         let second = [
             section("", &[entry("metadata/project", 1), entry("metadata/root", 9)]),
@@ -136,10 +165,9 @@ mod tests {
         let refs: Vec<_> = second.iter().map(|(r, _)| r.clone()).collect();
         let unknown: Vec<_> = listing.unknown(&refs).into_iter().cloned().collect();
         assert_eq!(unknown, [refs[0].clone()]);
-        assert_eq!(
-            listing.take_in(&refs, vec![second[0].clone()]),
-            [entry("metadata/root", 9)]
-        );
+        let changes = listing.take_in(&refs, vec![second[0].clone()]);
+        assert_eq!(changes.changed, [entry("metadata/root", 9)]);
+        assert_eq!(changes.gone, ["metadata/cd/cd/cd1"]);
         assert_eq!(
             listing.blob("metadata/ab/cd/ab1"),
             Some(GitObjectId::new([2; 20]))

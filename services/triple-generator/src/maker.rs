@@ -6,9 +6,9 @@ use std::sync::Arc;
 use blobs::Blobs;
 use bytes::Bytes;
 use events::{Attachment, CommitFetched, Decoder, Graph, MetadataSection};
-use metadata::MetadataError;
+use metadata::{MetadataError, PiecesChange, ProjectPieces};
 use model::{BlobName, GitObjectId, ProjectId};
-use rdf::{Host, Piece};
+use rdf::Host;
 use runtime::Clock;
 
 use crate::RoleError;
@@ -20,9 +20,6 @@ use crate::source::{CommitFiles, FileError};
 
 /// The version of the rules that make triples. Raise it when the same metadata gives other triples.
 pub const GENERATOR_VERSION: i32 = 1;
-
-/// How many warnings a graph record carries.
-const MOST_WARNINGS: usize = 20;
 
 /// Makes pieces, and keeps of every project what makes its next push cheap.
 pub(crate) struct Maker {
@@ -39,7 +36,7 @@ pub(crate) struct Maker {
 struct State {
     listing: Listing,
     named: Named,
-    pieces: Vec<String>,
+    pieces: ProjectPieces,
 }
 
 /// A graph to be written, and the project's state to keep once it is.
@@ -48,6 +45,15 @@ pub(crate) struct Made {
     /// To be durable before the record.
     pub(crate) values: Vec<(BlobName, Bytes)>,
     state: State,
+}
+
+/// A commit's files.
+struct Files {
+    listing: Listing,
+    /// The content of those that are new.
+    at_hand: HashMap<GitObjectId, Bytes>,
+    /// The paths of those that are new, changed or gone.
+    changed: Vec<String>,
 }
 
 /// Why there is no graph.
@@ -93,21 +99,25 @@ impl Maker {
 
     /// Keeps what was made: its record is in the log.
     pub(crate) fn keep(&self, project: ProjectId, made: Made) {
-        let weight = made.state.named.weight();
+        let weight = made.state.named.weight() + made.state.pieces.weight() + made.state.listing.weight();
         self.projects.put(project, made.state, weight);
     }
 
     pub(crate) async fn make(&self, commit: CommitFetched) -> Result<Made, MakeError> {
         let started = self.clock.monotonic();
         let state = self.projects.take(commit.project_id).unwrap_or_default();
-        let (listing, at_hand) = self.files(&commit, state.listing).await?;
+        let Files {
+            listing,
+            at_hand,
+            changed,
+        } = self.files(&commit, state.listing).await?;
         self.meters
             .step("read", self.clock.monotonic().saturating_sub(started));
 
         let started = self.clock.monotonic();
         let (host, blobs) = (self.host.clone(), self.blobs.clone());
         let runtime = tokio::runtime::Handle::current();
-        let (named, old) = (state.named, state.pieces);
+        let (mut named, mut pieces) = (state.named, state.pieces);
         let made = tokio::task::spawn_blocking(move || {
             let linked = commit.linked.iter().cloned().collect();
             let files = CommitFiles {
@@ -117,9 +127,17 @@ impl Maker {
                 blobs,
                 runtime,
             };
-            let (put, take, warnings, pieces) = pieces(&files, host, old).map_err(refusal)?;
+            let change = if files.listing.is_empty() {
+                // No renku project (any more): a project like any other, about which there is nothing to tell.
+                PiecesChange {
+                    take: pieces.clear(),
+                    ..PiecesChange::default()
+                }
+            } else {
+                pieces.update(&files, &host, &changed).map_err(refusal)?
+            };
+            let PiecesChange { put, take, warnings } = change;
             let (count, left_out) = (put.len(), warnings.len());
-            let mut named = named;
             let publication = named.change(commit.sha, put, take, warnings)?;
             let Publication { graph, values } = publication;
             Ok::<_, MakeError>((
@@ -144,11 +162,7 @@ impl Maker {
     }
 
     /// The commit's listing, and the content of files that are new.
-    async fn files(
-        &self,
-        commit: &CommitFetched,
-        mut listing: Listing,
-    ) -> Result<(Listing, HashMap<GitObjectId, Bytes>), MakeError> {
+    async fn files(&self, commit: &CommitFetched, mut listing: Listing) -> Result<Files, MakeError> {
         let attached: HashMap<_, _> = commit.attached.iter().filter_map(Attachment::blob).collect();
         let unknown: Vec<_> = listing.unknown(&commit.sections).into_iter().cloned().collect();
         let names: Vec<_> = unknown.iter().map(blob_of).collect();
@@ -165,14 +179,24 @@ impl Maker {
             })?;
             read.push((section, content));
         }
-        let changed = listing.take_in(&commit.sections, read);
-        let names: Vec<_> = changed.iter().map(|entry| BlobName::Git(entry.blob)).collect();
+        let changes = listing.take_in(&commit.sections, read);
+        let names: Vec<_> = changes
+            .changed
+            .iter()
+            .map(|entry| BlobName::Git(entry.blob))
+            .collect();
         let values = self.get(&attached, &names).await?;
         let files = values.into_iter().filter_map(|(name, bytes)| match name {
             BlobName::Git(id) => Some((id, bytes)),
             BlobName::Digest(_) => None,
         });
-        Ok((listing, files.collect()))
+        let at_hand = files.collect();
+        let changed = changes.changed.into_iter().map(|entry| entry.path);
+        Ok(Files {
+            listing,
+            at_hand,
+            changed: changed.chain(changes.gone).collect(),
+        })
     }
 
     async fn get(
@@ -197,24 +221,6 @@ impl Maker {
         }
         Ok(values)
     }
-}
-
-type Pieces = (Vec<Piece>, Vec<String>, Vec<String>, Vec<String>);
-
-/// The pieces to put, the ids to take away, warnings, and the ids of all pieces.
-fn pieces(files: &CommitFiles<'_>, host: Host, old: Vec<String>) -> Result<Pieces, MetadataError> {
-    if files.listing.is_empty() {
-        // No renku project (any more): a project like any other, about which there is nothing to tell.
-        return Ok((Vec::new(), old, Vec::new(), Vec::new()));
-    }
-    let graph = metadata::export_full(files, host)?;
-    let mut warnings = Vec::new();
-    let piece = Piece::of("/", &graph, |dropped| {
-        if warnings.len() < MOST_WARNINGS {
-            warnings.push(dropped.to_string());
-        }
-    });
-    Ok((vec![piece], Vec::new(), warnings, vec!["/".to_owned()]))
 }
 
 fn refusal(error: MetadataError) -> MakeError {
