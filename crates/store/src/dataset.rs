@@ -224,7 +224,7 @@ impl<'a> QueryableDataset<'a> for Dataset<'a> {
     }
 
     fn internalize_term(&self, term: Term) -> Result<TermId, ScanError> {
-        Ok(self.0.id_of(term)?)
+        self.0.id_of(term)
     }
 
     fn externalize_term(&self, term: TermId) -> Result<Term, ScanError> {

@@ -16,7 +16,7 @@ use crate::metered::{MeteredDataset, Watch, watched};
 use crate::read_rows;
 use crate::reader::Snapshot;
 use crate::scope::Scope;
-use crate::view::{Bounds, ScanError, Stop, View};
+use crate::view::{Bounds, MOST_MADE_UP, ScanError, Stop, View};
 
 /// What is wrong with the text of a query.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +38,9 @@ pub enum QueryError {
     /// Looked at more quads than its limit, which bounds the memory that joins can take.
     #[error("the query reads more than {0} quads: make it more selective")]
     Quads(u64),
+    /// Made up more terms than fit, in bytes.
+    #[error("the query makes up more than {0} bytes of values: BIND less, or LIMIT the rows before")]
+    MadeUp(usize),
     /// Somebody asked it to stop.
     #[error("the query was stopped")]
     Stopped,
@@ -223,6 +226,7 @@ fn ended_by(error: ScanError, limits: QueryLimits) -> QueryError {
         ScanError::Stopped => QueryError::Stopped,
         ScanError::Time => QueryError::Time(limits.time),
         ScanError::Quads => QueryError::Quads(limits.quads),
+        ScanError::MadeUp => QueryError::MadeUp(MOST_MADE_UP),
     }
 }
 

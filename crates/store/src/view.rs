@@ -50,6 +50,8 @@ pub(crate) enum ScanError {
     Time,
     #[error("the query read too many quads")]
     Quads,
+    #[error("the query made up too many terms")]
+    MadeUp,
 }
 
 impl From<heed::Error> for ScanError {
@@ -70,7 +72,13 @@ pub(crate) struct Bounds {
 struct MadeUp {
     ids: FxHashMap<Term, TermId>,
     terms: Vec<Term>,
+    bytes: usize,
 }
+
+/// The most bytes of terms that a query may make up, e.g. with `BIND`.
+pub(crate) const MOST_MADE_UP: usize = 256 << 20;
+/// What a made-up term takes beside its text, which is kept twice.
+const MADE_UP_OVERHEAD: usize = 160;
 
 /// All keys of a small set of graphs, in one order.
 pub(crate) type SortedKeys = Rc<Vec<[u8; KEY]>>;
@@ -158,7 +166,7 @@ impl<'a> View<'a> {
     }
 
     /// The id of a term of the query; one that the data has not is made up.
-    pub(crate) fn id_of(&self, term: Term) -> Result<TermId, StoreError> {
+    pub(crate) fn id_of(&self, term: Term) -> Result<TermId, ScanError> {
         let known = match &term {
             Term::NamedNode(iri) => match self.names.below_projects(iri.as_str()) {
                 Some(below) => match self.project_term(below)? {
@@ -190,6 +198,15 @@ impl<'a> View<'a> {
         let mut made_up = self.made_up.borrow_mut();
         if let Some(id) = made_up.ids.get(&term) {
             return Ok(*id);
+        }
+        let text = match &term {
+            Term::NamedNode(iri) => iri.as_str().len(),
+            Term::BlankNode(node) => node.as_str().len(),
+            Term::Literal(literal) => literal.value().len(),
+        };
+        made_up.bytes += 2 * text + MADE_UP_OVERHEAD;
+        if made_up.bytes > MOST_MADE_UP {
+            return Err(ScanError::MadeUp);
         }
         let id = TermId::new(Kind::Extra, made_up.terms.len() as u64);
         made_up.terms.push(term.clone());

@@ -135,3 +135,19 @@ async fn more_queries_than_slots_are_sent_away() {
     assert_eq!(told.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(told.headers["retry-after"], "2");
 }
+
+/// Every step doubles a text; without a bound the thirtieth takes a gigabyte.
+#[tokio::test]
+async fn memory_for_values_is_bounded() {
+    let rig = Rig::new();
+    let steps: String = (1..60)
+        .map(|n| format!("BIND(CONCAT(?x{0}, ?x{0}) AS ?x{n}) ", n - 1))
+        .collect();
+    let told = rig
+        .query(&format!(
+            "SELECT (STRLEN(?x59) AS ?n) {{ BIND(\"xxxxxxxx\" AS ?x0) {steps} }}"
+        ))
+        .await;
+    assert_eq!(told.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(told.text().contains("bytes of values"), "{told:?}");
+}

@@ -1,6 +1,10 @@
 //! The query service over a view that a writer filled, in process; some over real connections.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking"
+)]
 
 mod hostile;
 mod negotiation;
