@@ -195,6 +195,7 @@ impl Node {
             serve(listeners.admin, router, self.admin_tls, limits, stop),
         );
         tracing::info!(%address, "admin listener is open");
+        self.roles.run(&stages.workers, &stages.views);
         Ok(Running {
             stages,
             seams: self.seams,
