@@ -70,7 +70,10 @@ pub struct Seams {
 
 impl fmt::Debug for Seams {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Seams").field("data", &self.data).field("bus", &self.bus).finish_non_exhaustive()
+        f.debug_struct("Seams")
+            .field("data", &self.data)
+            .field("bus", &self.bus)
+            .finish_non_exhaustive()
     }
 }
 
@@ -88,17 +91,22 @@ impl Seams {
         } else {
             None
         };
-        let blobs = if with_bus { Some(open_blobs(&data, edges).await?) } else { None };
+        let blobs = if with_bus {
+            Some(open_blobs(&data, edges).await?)
+        } else {
+            None
+        };
         Ok(Self { data, bus, blobs })
     }
 }
 
 async fn open_blobs(data: &DataFolder, edges: &Edges) -> Result<Arc<dyn Blobs>> {
     let (folder, clock) = (data.blobs(), edges.clock.clone());
-    let blobs = tokio::task::spawn_blocking(move || FolderBlobs::open(&folder, Arc::new(move || clock.now())))
-        .await
-        .context("opening the blob store failed")?
-        .context("the blob store cannot be opened")?;
+    let blobs =
+        tokio::task::spawn_blocking(move || FolderBlobs::open(&folder, Arc::new(move || clock.now())))
+            .await
+            .context("opening the blob store failed")?
+            .context("the blob store cannot be opened")?;
     Ok(Arc::new(blobs))
 }
 
@@ -126,7 +134,9 @@ pub struct Node {
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Node").field("seams", &self.seams).finish_non_exhaustive()
+        f.debug_struct("Node")
+            .field("seams", &self.seams)
+            .finish_non_exhaustive()
     }
 }
 
@@ -142,7 +152,13 @@ impl Node {
         Ok(Self {
             roles: roles::build(settings, roles, &seams, &edges, stop).await?,
             admin_token: AdminToken::new(settings.admin.token.clone()),
-            admin_tls: settings.admin.tls.as_ref().map(Tls::read).transpose().context("admin.tls")?,
+            admin_tls: settings
+                .admin
+                .tls
+                .as_ref()
+                .map(Tls::read)
+                .transpose()
+                .context("admin.tls")?,
             seams,
             edges,
         })

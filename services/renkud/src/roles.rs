@@ -40,8 +40,13 @@ pub(crate) async fn build(
     edges: &Edges,
     stop: &Stop,
 ) -> Result<Built> {
-    let mut built =
-        Built { public: Router::new(), admin: Router::new(), fetcher: None, generator: None, writer: None };
+    let mut built = Built {
+        public: Router::new(),
+        admin: Router::new(),
+        fetcher: None,
+        generator: None,
+        writer: None,
+    };
     if roles.contains(&Role::WebhookService) {
         let service = WebhookService::build(&settings.hooks, bus(seams)?, edges)
             .await
@@ -52,11 +57,14 @@ pub(crate) async fn build(
         built.fetcher = Some(fetcher(settings, seams, edges).context("commit-fetcher cannot be built")?);
     }
     if roles.contains(&Role::TripleGenerator) {
-        built.generator = Some(generator(settings, seams, edges).context("triple-generator cannot be built")?);
+        built.generator =
+            Some(generator(settings, seams, edges).context("triple-generator cannot be built")?);
     }
     let mut reader = None;
     if roles.contains(&Role::GraphWriter) {
-        let (writer, view) = writer(settings, seams, edges).await.context("graph-writer cannot be built")?;
+        let (writer, view) = writer(settings, seams, edges)
+            .await
+            .context("graph-writer cannot be built")?;
         built.writer = Some(writer);
         reader = Some(view);
     }
@@ -103,13 +111,21 @@ fn fetcher(settings: &Settings, seams: &Seams, edges: &Edges) -> Result<CommitFe
 
 fn generator(settings: &Settings, seams: &Seams, edges: &Edges) -> Result<TripleGenerator> {
     let host: rdf::Host = settings.rdf_host()?.parse().context("rdf.host")?;
-    Ok(triple_generator::build(&settings.generator, &host, bus(seams)?, blobs(seams)?, edges)?)
+    Ok(triple_generator::build(
+        &settings.generator,
+        &host,
+        bus(seams)?,
+        blobs(seams)?,
+        edges,
+    )?)
 }
 
 async fn writer(settings: &Settings, seams: &Seams, edges: &Edges) -> Result<(GraphWriter, Reader)> {
     let (folder, options) = (seams.data.views(), settings.store.options(&settings.rdf_host()?));
     let opened = tokio::task::spawn_blocking(move || graph_writer::open_view(&folder, options)).await;
-    let (writer, reader) = opened.context("opening the view failed")?.context("the view cannot be opened")?;
+    let (writer, reader) = opened
+        .context("opening the view failed")?
+        .context("the view cannot be opened")?;
     let role = GraphWriter::build(&settings.store, writer, bus(seams)?, blobs(seams)?, edges).await?;
     Ok((role, reader))
 }

@@ -174,7 +174,10 @@ impl Settings {
         let settings = &loaded.settings;
         let blame = |key: &str, why: String| loaded.invalid(key, why);
         if roles.contains(&Role::WebhookService) {
-            settings.hooks.check().map_err(|fault| blame("hooks.secrets", fault.to_string()))?;
+            settings
+                .hooks
+                .check()
+                .map_err(|fault| blame("hooks.secrets", fault.to_string()))?;
         }
         if roles.contains(&Role::CommitFetcher) {
             if settings.gitlab.url.is_empty() {

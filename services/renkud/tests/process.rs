@@ -26,7 +26,11 @@ fn said(output: &Output) -> String {
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 struct Running {
@@ -40,14 +44,27 @@ impl Running {
         let (public, admin) = (free_port(), free_port());
         let mut command = renkud(data);
         command
-            .args(["run", "webhook-service", "--listen", &format!("127.0.0.1:{public}")])
+            .args([
+                "run",
+                "webhook-service",
+                "--listen",
+                &format!("127.0.0.1:{public}"),
+            ])
             .args(["--admin-listen", &format!("127.0.0.1:{admin}")])
             .stderr(Stdio::piped());
         more(&mut command);
-        let mut running = Self { child: command.spawn().unwrap(), public, admin };
+        let mut running = Self {
+            child: command.spawn().unwrap(),
+            public,
+            admin,
+        };
         let deadline = Instant::now() + SOON;
         while !get(running.admin, "/health/ready").is_some_and(|answer| answer.starts_with("HTTP/1.0 200")) {
-            assert!(running.child.try_wait().unwrap().is_none(), "it ended: {}", running.rest());
+            assert!(
+                running.child.try_wait().unwrap().is_none(),
+                "it ended: {}",
+                running.rest()
+            );
             assert!(Instant::now() < deadline, "not ready");
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -80,7 +97,12 @@ impl Running {
 
     fn rest(&mut self) -> String {
         let mut text = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+        self.child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut text)
+            .unwrap();
         text
     }
 }
@@ -100,7 +122,11 @@ fn exchange(port: u16, method: &str, path: &str, headers: &str, body: &str) -> O
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(SOON)).ok()?;
     let length = body.len();
-    write!(stream, "{method} {path} HTTP/1.0\r\nContent-Length: {length}\r\n{headers}\r\n{body}").ok()?;
+    write!(
+        stream,
+        "{method} {path} HTTP/1.0\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+    )
+    .ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     Some(answer)
@@ -119,17 +145,33 @@ fn refusals_name_the_key_and_its_source() {
         (output.status.code(), said(&output))
     };
     assert_eq!(check(&|_| {}).0, Some(0));
-    let (code, told) = check(&|command| { command.arg("--config").arg(&file); });
+    let (code, told) = check(&|command| {
+        command.arg("--config").arg(&file);
+    });
     assert_eq!(code, Some(1));
-    assert!(told.contains("unknown key gitlab.tokn") && told.contains("did you mean"), "{told}");
-    let (code, told) = check(&|command| { command.env("RENKU__HOOKS__SECRETS", "[\"t00short\"]"); });
+    assert!(
+        told.contains("unknown key gitlab.tokn") && told.contains("did you mean"),
+        "{told}"
+    );
+    let (code, told) = check(&|command| {
+        command.env("RENKU__HOOKS__SECRETS", "[\"t00short\"]");
+    });
     assert_eq!(code, Some(1));
-    assert!(told.contains("hooks.secrets (from $RENKU__HOOKS__SECRETS)") && !told.contains("t00short"), "{told}");
-    let (_, told) = check(&|command| { command.args(["--listen", "0.0.0.0:8080"]); });
+    assert!(
+        told.contains("hooks.secrets (from $RENKU__HOOKS__SECRETS)") && !told.contains("t00short"),
+        "{told}"
+    );
+    let (_, told) = check(&|command| {
+        command.args(["--listen", "0.0.0.0:8080"]);
+    });
     assert!(told.contains("listen (from --listen)"), "{told}");
-    let (_, told) = check(&|command| { command.args(["--listen", "nowhere"]); });
+    let (_, told) = check(&|command| {
+        command.args(["--listen", "nowhere"]);
+    });
     assert!(told.contains("listen (from --listen)"), "{told}");
-    let (code, _) = check(&|command| { command.arg("--nonsense"); });
+    let (code, _) = check(&|command| {
+        command.arg("--nonsense");
+    });
     assert_eq!(code, Some(2));
 }
 
@@ -139,21 +181,44 @@ fn what_was_accepted_survives_a_kill_and_a_stop() {
     let mut first = Running::start(folder.path(), |_| {});
     let answer = first.hook().unwrap();
     assert!(answer.starts_with("HTTP/1.0 202"), "{answer}");
-    assert!(answer.to_lowercase().contains("renku-position: renku.push-events.v1/"), "{answer}");
-    assert!(get(first.admin, "/metrics").unwrap().contains("renku_webhook_hooks_total"));
+    assert!(
+        answer
+            .to_lowercase()
+            .contains("renku-position: renku.push-events.v1/"),
+        "{answer}"
+    );
+    assert!(
+        get(first.admin, "/metrics")
+            .unwrap()
+            .contains("renku_webhook_hooks_total")
+    );
 
     let other = renkud(folder.path())
-        .args(["run", "webhook-service", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+        .args([
+            "run",
+            "webhook-service",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin-listen",
+            "127.0.0.1:0",
+        ])
         .output()
         .unwrap();
     assert_eq!(other.status.code(), Some(1));
-    assert!(said(&other).contains(&format!("is in use by process {}", first.child.id())), "{}", said(&other));
+    assert!(
+        said(&other).contains(&format!("is in use by process {}", first.child.id())),
+        "{}",
+        said(&other)
+    );
 
     first.signal("-KILL");
     assert_eq!(first.wait(), None);
 
     let mut second = Running::start(folder.path(), |_| {});
-    assert!(second.hook().unwrap().contains("@2;project=7"), "the record of before the kill is there");
+    assert!(
+        second.hook().unwrap().contains("@2;project=7"),
+        "the record of before the kill is there"
+    );
     second.signal("-TERM");
     assert_eq!(second.wait(), Some(0));
     assert!(second.rest().contains("\"message\":\"stopped\""));
@@ -173,22 +238,42 @@ fn a_failpoint_kills_before_the_answer() {
     assert_eq!(running.hook().unwrap_or_default(), "");
     assert_eq!(running.wait(), None, "ended by a signal");
     let again = Running::start(folder.path(), |_| {});
-    assert!(again.hook().unwrap().contains("@3;project=7"), "what was durable stays, answered or not");
+    assert!(
+        again.hook().unwrap().contains("@3;project=7"),
+        "what was durable stays, answered or not"
+    );
 }
 
 #[test]
 fn failpoints_are_listed_and_unknown_ones_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let output = renkud(folder.path()).args(["reference", "failpoints"]).output().unwrap();
-    let names = String::from_utf8(output.stdout).unwrap();
-    assert!(names.lines().any(|name| name == "webhook-service.after-append"), "{names}");
     let output = renkud(folder.path())
-        .args(["run", "webhook-service", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+        .args(["reference", "failpoints"])
+        .output()
+        .unwrap();
+    let names = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        names.lines().any(|name| name == "webhook-service.after-append"),
+        "{names}"
+    );
+    let output = renkud(folder.path())
+        .args([
+            "run",
+            "webhook-service",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin-listen",
+            "127.0.0.1:0",
+        ])
         .env("RENKU_FAILPOINTS", "nowhere=kill")
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).contains("there is no failpoint \"nowhere\""), "{}", said(&output));
+    assert!(
+        said(&output).contains("there is no failpoint \"nowhere\""),
+        "{}",
+        said(&output)
+    );
 }
 
 #[test]
@@ -197,8 +282,20 @@ fn an_admin_token_guards_all_but_the_probes() {
     let running = Running::start(folder.path(), |command| {
         command.env("RENKU__ADMIN__TOKEN", "an-admin-token-of-length");
     });
-    assert!(get(running.admin, "/health/live").unwrap().starts_with("HTTP/1.0 200"));
-    assert!(get(running.admin, "/metrics").unwrap().starts_with("HTTP/1.0 401"));
+    assert!(
+        get(running.admin, "/health/live")
+            .unwrap()
+            .starts_with("HTTP/1.0 200")
+    );
+    assert!(
+        get(running.admin, "/metrics")
+            .unwrap()
+            .starts_with("HTTP/1.0 401")
+    );
     let with = "Authorization: Bearer an-admin-token-of-length\r\n";
-    assert!(exchange(running.admin, "GET", "/metrics", with, "").unwrap().starts_with("HTTP/1.0 200"));
+    assert!(
+        exchange(running.admin, "GET", "/metrics", with, "")
+            .unwrap()
+            .starts_with("HTTP/1.0 200")
+    );
 }

@@ -2,6 +2,7 @@
 
 mod queries;
 mod stack;
+mod stages;
 mod story;
 
 use std::path::Path;
@@ -28,7 +29,10 @@ pub fn run(root: &Path, options: &Options) -> Result<()> {
     match told {
         Ok(()) if options.exit => Ok(()),
         Ok(()) => {
-            println!("\nThe system stays up. Ctrl-C ends it; its log is {}", stack.log().display());
+            println!(
+                "\nThe system stays up. Ctrl-C ends it; its log is {}",
+                stack.log().display()
+            );
             wait_for_a_signal();
             println!("\nstopping …");
             Ok(())

@@ -4,17 +4,29 @@ use crate::process::request;
 
 /// What is counted of every project.
 pub const COUNTS: &[(&str, &str)] = &[
-    ("triples", "SELECT (COUNT(*) AS ?n) WHERE { GRAPH <G> { ?s ?p ?o } }"),
-    ("datasets", "SELECT (COUNT(DISTINCT ?d) AS ?n) WHERE { GRAPH <G> { ?d a schema:Dataset } }"),
-    ("plans", "SELECT (COUNT(DISTINCT ?p) AS ?n) WHERE { GRAPH <G> { ?p a prov:Plan } }"),
-    ("activities", "SELECT (COUNT(DISTINCT ?a) AS ?n) WHERE { GRAPH <G> { ?a a prov:Activity } }"),
+    (
+        "triples",
+        "SELECT (COUNT(*) AS ?n) WHERE { GRAPH <G> { ?s ?p ?o } }",
+    ),
+    (
+        "datasets",
+        "SELECT (COUNT(DISTINCT ?d) AS ?n) WHERE { GRAPH <G> { ?d a schema:Dataset } }",
+    ),
+    (
+        "plans",
+        "SELECT (COUNT(DISTINCT ?p) AS ?n) WHERE { GRAPH <G> { ?p a prov:Plan } }",
+    ),
+    (
+        "activities",
+        "SELECT (COUNT(DISTINCT ?a) AS ?n) WHERE { GRAPH <G> { ?a a prov:Activity } }",
+    ),
 ];
 
 /// Names of datasets.
 pub const DATASETS: &str = "SELECT DISTINCT ?name WHERE { GRAPH <G> { ?d a schema:Dataset ; schema:name ?name } } ORDER BY ?name LIMIT 5";
 
 /// One step of a lineage: a file, the plan that read it, and a file that the plan wrote.
-pub const LINEAGE: &str = "SELECT ?from ?plan ?to WHERE { GRAPH <G> {
+pub const LINEAGE: &str = "SELECT DISTINCT ?from ?plan ?to WHERE { GRAPH <G> {
   ?activity a prov:Activity ; prov:qualifiedAssociation/prov:hadPlan/schema:name ?plan ;
             prov:qualifiedUsage/prov:entity/prov:atLocation ?from .
   ?out prov:qualifiedGeneration/prov:activity ?activity ; prov:atLocation ?to .
@@ -41,7 +53,10 @@ const PREFIXES: &str = "PREFIX prov: <http://www.w3.org/ns/prov#>\nPREFIX schema
 /// Asks about one project's graph; rows of plain texts. With a receipt the answer waits until the views cover it.
 pub fn ask(port: u16, graph: &str, query: &str, receipt: Option<&str>) -> Result<Vec<Vec<String>>> {
     let query = format!("{PREFIXES}{}", query.replace("<G>", &format!("<{graph}>")));
-    let mut headers = vec![("Content-Type", "application/sparql-query"), ("Accept", "application/sparql-results+json")];
+    let mut headers = vec![
+        ("Content-Type", "application/sparql-query"),
+        ("Accept", "application/sparql-results+json"),
+    ];
     if let Some(receipt) = receipt {
         headers.push(("Renku-Position", receipt));
     }
@@ -51,9 +66,17 @@ pub fn ask(port: u16, graph: &str, query: &str, receipt: Option<&str>) -> Result
     }
     let json = answer.json()?;
     let variables = json["head"]["vars"].as_array().context("no head.vars")?.clone();
-    let rows = json["results"]["bindings"].as_array().context("no results.bindings")?;
+    let rows = json["results"]["bindings"]
+        .as_array()
+        .context("no results.bindings")?;
     let text = |row: &serde_json::Value, name: &serde_json::Value| {
-        row[name.as_str().unwrap_or_default()]["value"].as_str().unwrap_or_default().to_owned()
+        row[name.as_str().unwrap_or_default()]["value"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     };
-    Ok(rows.iter().map(|row| variables.iter().map(|name| text(row, name)).collect()).collect())
+    Ok(rows
+        .iter()
+        .map(|row| variables.iter().map(|name| text(row, name)).collect())
+        .collect())
 }

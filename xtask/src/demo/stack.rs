@@ -11,12 +11,13 @@ use crate::process::{Stopped, free_port, request, target_folder, wait_until_read
 /// For this demonstration only; both ends are on this machine.
 const SECRET: &str = "for the demonstration only";
 pub const GITLAB_TOKEN: &str = "glpat-demonstration";
-const ADMIN_TOKEN: &str = "the-administrator-of-the-demo";
+pub const ADMIN_TOKEN: &str = "the-administrator-of-the-demo";
 
 /// `renkud up` and a stand-in GitLab.
 pub struct Stack {
     pub gitlab: u16,
     pub public: u16,
+    pub admin: u16,
     log: PathBuf,
     // In the order in which they end: GitLab first, then what listens to it, then the folder.
     _gitlab: Stopped,
@@ -43,11 +44,21 @@ impl Stack {
         std::fs::write(&settings, text)?;
         let hook_token = hook_token(&executables, &settings)?;
 
-        println!("starting gitlab-sim on port {gitlab} and renkud on port {public} (administration: {admin})");
+        println!(
+            "starting gitlab-sim on port {gitlab} and renkud on port {public} (administration: {admin})"
+        );
         let sim_log = File::create(folder.path().join("gitlab-sim.log"))?;
         let sim = Command::new(executables.join("gitlab-sim"))
-            .args(["--listen", &format!("127.0.0.1:{gitlab}"), "--token", GITLAB_TOKEN])
-            .args(["--system-hook-url", &format!("http://127.0.0.1:{public}/webhooks/events")])
+            .args([
+                "--listen",
+                &format!("127.0.0.1:{gitlab}"),
+                "--token",
+                GITLAB_TOKEN,
+            ])
+            .args([
+                "--system-hook-url",
+                &format!("http://127.0.0.1:{public}/webhooks/events"),
+            ])
             .args(["--system-hook-token", &hook_token])
             .arg("--data")
             .arg(folder.path().join("gitlab"))
@@ -64,8 +75,15 @@ impl Stack {
             .stderr(File::create(&log)?)
             .spawn()
             .context("renkud does not start: build it first (make build)")?;
-        let stack =
-            Self { gitlab, public, log, _gitlab: sim, _renkud: Stopped(renkud), _folder: folder };
+        let stack = Self {
+            gitlab,
+            public,
+            admin,
+            log,
+            _gitlab: sim,
+            _renkud: Stopped(renkud),
+            _folder: folder,
+        };
         if let Err(error) = wait_until_ready(admin, Duration::from_secs(30)) {
             bail!("renkud is not ready: {error:#}\n{}", stack.end_of_log());
         }

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::queries::{self, ask};
-use super::stack::{GITLAB_TOKEN, Stack};
+use super::stack::{ADMIN_TOKEN, GITLAB_TOKEN, Stack};
+use super::stages;
 use crate::process::request;
 
 const HOST: &str = "renku.example.org";
@@ -43,11 +44,20 @@ pub fn tell(root: &Path, stack: &Stack) -> Result<()> {
     let scratch = tempfile::tempdir()?;
     let mut all = Vec::new();
     for (at, example) in manifest.projects.iter().enumerate() {
-        println!("\n[{}/{}] {}: {}", at + 1, manifest.projects.len(), example.name, example.description);
+        println!(
+            "\n[{}/{}] {}: {}",
+            at + 1,
+            manifest.projects.len(),
+            example.name,
+            example.description
+        );
         let slug = format!("demo/{}", example.name);
         let id = create(stack, &slug, &example.branch)?;
         let bare = scratch.path().join(&example.name);
-        git(&["clone", "-q", "--bare"], &[&fixtures.join(&example.bundle), &bare])?;
+        git(
+            &["clone", "-q", "--bare"],
+            &[&fixtures.join(&example.bundle), &bare],
+        )?;
         let started = Instant::now();
         push(stack, &bare, &slug, &example.branch)?;
         let pushed = started.elapsed();
@@ -56,12 +66,24 @@ pub fn tell(root: &Path, stack: &Stack) -> Result<()> {
         // The answer waits until the views cover the push: no polling, and never an answer from before it.
         let waiting = Instant::now();
         let triples = ask(stack.public, &graph, queries::COUNTS[0].1, Some(&receipt))?;
-        let times = Times { push: pushed, accepted, queryable: waiting.elapsed() };
-        let known = triples.first().and_then(|row| row.first()).is_some_and(|n| n != "0");
+        let times = Times {
+            push: pushed,
+            accepted,
+            queryable: waiting.elapsed(),
+        };
+        let known = triples
+            .first()
+            .and_then(|row| row.first())
+            .is_some_and(|n| n != "0");
         if example.expected_exit.is_some() {
             refused(stack, id, known)?;
         } else {
-            ensure!(known, "{}: nothing is in the graph: {}", example.name, status(stack, id)?);
+            ensure!(
+                known,
+                "{}: nothing is in the graph: {}",
+                example.name,
+                status(stack, id)?
+            );
             show(stack, &graph)?;
         }
         println!(
@@ -72,8 +94,9 @@ pub fn tell(root: &Path, stack: &Stack) -> Result<()> {
         );
         all.push((example.name.clone(), times));
     }
-    summary(stack, &all);
-    Ok(())
+    summary(&all);
+    stages::print(&metrics(stack)?);
+    offer(stack)
 }
 
 fn create(stack: &Stack, slug: &str, branch: &str) -> Result<u64> {
@@ -90,20 +113,41 @@ fn gitlab(stack: &Stack, method: &str, path: &str, body: &[u8]) -> Result<Value>
 }
 
 fn git(arguments: &[&str], paths: &[&Path]) -> Result<()> {
-    let output = Command::new("git").args(arguments).args(paths).output().context("git does not start")?;
-    ensure!(output.status.success(), "git {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
+    let output = Command::new("git")
+        .args(arguments)
+        .args(paths)
+        .output()
+        .context("git does not start")?;
+    ensure!(
+        output.status.success(),
+        "git {}: {}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(())
 }
 
 fn push(stack: &Stack, bare: &Path, slug: &str, branch: &str) -> Result<()> {
-    let url = format!("http://oauth2:{GITLAB_TOKEN}@127.0.0.1:{}/{slug}.git", stack.gitlab);
+    let url = format!(
+        "http://oauth2:{GITLAB_TOKEN}@127.0.0.1:{}/{slug}.git",
+        stack.gitlab
+    );
     let output = Command::new("git")
         .arg("-C")
         .arg(bare)
-        .args(["push", "-q", &url, &format!("refs/heads/{branch}:refs/heads/{branch}")])
+        .args([
+            "push",
+            "-q",
+            &url,
+            &format!("refs/heads/{branch}:refs/heads/{branch}"),
+        ])
         .output()
         .context("git does not start")?;
-    ensure!(output.status.success(), "git push: {}", String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success(),
+        "git push: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(())
 }
 
@@ -128,18 +172,30 @@ fn receipt(stack: &Stack, id: u64) -> Result<(String, Duration)> {
 }
 
 fn status(stack: &Stack, id: u64) -> Result<Value> {
-    request(stack.public, "GET", &format!("/projects/{id}/events/status"), &[], b"")?.json()
+    request(
+        stack.public,
+        "GET",
+        &format!("/projects/{id}/events/status"),
+        &[],
+        b"",
+    )?
+    .json()
 }
 
+/// An example of which the CLI exports nothing: too old, or no renku project at all.
 fn refused(stack: &Stack, id: u64, known: bool) -> Result<()> {
+    ensure!(!known, "a project that must be refused is in the graph");
     let status = status(stack, id)?;
     let details = &status["details"];
-    println!("      refused, as the renku CLI does: {}", details["message"].as_str().unwrap_or_default());
-    if let Some(why) = details["stacktrace"].as_str() {
-        println!("      {why}");
+    if details["status"] == "failure" {
+        println!("      refused, as the renku CLI does:");
+        println!(
+            "      {}",
+            details["stacktrace"].as_str().unwrap_or("no reason is told")
+        );
+    } else {
+        println!("      nothing to tell: this is no renku project");
     }
-    ensure!(!known, "a project that must be refused is in the graph");
-    ensure!(details["status"] == "failure", "the status does not say so: {status}");
     Ok(())
 }
 
@@ -147,11 +203,18 @@ fn show(stack: &Stack, graph: &str) -> Result<()> {
     let mut counts = Vec::new();
     for (name, query) in queries::COUNTS {
         let rows = ask(stack.public, graph, query, None)?;
-        let count = rows.first().and_then(|row| row.first()).cloned().unwrap_or_default();
+        let count = rows
+            .first()
+            .and_then(|row| row.first())
+            .cloned()
+            .unwrap_or_default();
         counts.push(format!("{count} {name}"));
     }
     println!("      the graph knows: {}", counts.join(", "));
-    let datasets: Vec<_> = ask(stack.public, graph, queries::DATASETS, None)?.into_iter().flatten().collect();
+    let datasets: Vec<_> = ask(stack.public, graph, queries::DATASETS, None)?
+        .into_iter()
+        .flatten()
+        .collect();
     if !datasets.is_empty() {
         println!("      datasets: {}", datasets.join(", "));
     }
@@ -163,8 +226,11 @@ fn show(stack: &Stack, graph: &str) -> Result<()> {
     Ok(())
 }
 
-fn summary(stack: &Stack, all: &[(String, Times)]) {
-    println!("\n{:<20} {:>10} {:>14} {:>18}", "project", "git push", "hook accepted", "then queryable");
+fn summary(all: &[(String, Times)]) {
+    println!(
+        "\n{:<20} {:>10} {:>14} {:>18}",
+        "project", "git push", "hook accepted", "then queryable"
+    );
     for (name, times) in all {
         println!(
             "{name:<20} {:>10} {:>14} {:>18}",
@@ -173,11 +239,37 @@ fn summary(stack: &Stack, all: &[(String, Times)]) {
             ms(times.queryable)
         );
     }
+}
+
+fn metrics(stack: &Stack) -> Result<String> {
+    let token = format!("Bearer {ADMIN_TOKEN}");
+    let answer = request(stack.admin, "GET", "/metrics", &[("Authorization", &token)], b"")?;
+    ensure!(answer.status == 200, "/metrics gave status {}", answer.status);
+    Ok(answer.text())
+}
+
+/// Queries that people can paste. Each is tried first: what is printed here works.
+fn offer(stack: &Stack) -> Result<()> {
     let address = format!("http://127.0.0.1:{}/sparql", stack.public);
     println!("\nSPARQL is at {address}. Three queries to paste:");
     for (what, query) in queries::TO_PASTE {
-        println!("\n# {what}\ncurl -sG {address} -H 'Accept: text/csv' --data-urlencode \\\n  'query={query}'");
+        let headers = [
+            ("Content-Type", "application/sparql-query"),
+            ("Accept", "text/csv"),
+        ];
+        let answer = request(stack.public, "POST", "/sparql", &headers, query.as_bytes())?;
+        let rows = answer.text().lines().count().saturating_sub(1);
+        ensure!(
+            answer.status == 200 && rows > 0,
+            "status {}: {}",
+            answer.status,
+            answer.text()
+        );
+        println!(
+            "\n# {what} ({rows} rows)\ncurl -sG {address} -H 'Accept: text/csv' --data-urlencode \\\n  'query={query}'"
+        );
     }
+    Ok(())
 }
 
 fn ms(duration: Duration) -> String {

@@ -143,7 +143,9 @@ impl Layers {
     }
 
     fn unknown<T: Serialize + Default>(&self, key: String) -> ConfigError {
-        let defaults = toml::Table::try_from(T::default()).map(|table| leaves(&table)).unwrap_or_default();
+        let defaults = toml::Table::try_from(T::default())
+            .map(|table| leaves(&table))
+            .unwrap_or_default();
         let near = defaults
             .iter()
             .map(|(known, _)| known)
