@@ -1,0 +1,14 @@
+//! The whole stack: git pushes over HTTP to a stand-in for GitLab, hooks, `renkud up` as a process of its own, SPARQL.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and prints"
+)]
+
+mod kills;
+mod main_path;
+mod node;
+mod stack;

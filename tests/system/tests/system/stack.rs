@@ -1,0 +1,202 @@
+use std::path::PathBuf;
+use std::process::Output;
+use std::time::Duration;
+
+use gitlab::{HookScope, HookTokens};
+use gitlab_sim::{Delivery, HookTarget, NewProject, Sim, SimSettings};
+use model::{ProjectId, Secret};
+use runtime::Tasks;
+use store::{Reader, StoreOptions};
+use tempfile::TempDir;
+use testkit::{Git, eventually};
+use tokio::runtime::Runtime;
+
+use crate::node::{ADMIN_TOKEN, HOOK_SECRET, HOST, Node, Ports};
+
+/// Far beyond what anything here takes, even on a busy machine.
+pub const LONG: Duration = Duration::from_secs(120);
+
+/// A stand-in GitLab in this process, and a node in another.
+pub struct Stack {
+    pub sim: Sim,
+    pub node: Option<Node>,
+    pub ports: Ports,
+    pub scratch: TempDir,
+    data: TempDir,
+    runtime: Runtime,
+    client: reqwest::Client,
+    tasks: Tasks,
+}
+
+impl Stack {
+    /// GitLab runs, the node does not yet.
+    pub fn new() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let ports = Ports::free();
+        let tokens = HookTokens::new(vec![Secret::new(HOOK_SECRET)]).unwrap();
+        let hook = HookTarget {
+            url: format!("http://127.0.0.1:{}/webhooks/events", ports.public),
+            token: Some(tokens.token(HookScope::System).expose().to_owned()),
+        };
+        let settings = SimSettings {
+            system_hook: Some(hook),
+            ..SimSettings::default()
+        };
+        let tasks = Tasks::new();
+        let sim = runtime
+            .block_on(async { Sim::start(settings, &tasks).await })
+            .unwrap();
+        let client = reqwest::Client::builder().timeout(LONG).build().unwrap();
+        Self {
+            sim,
+            node: None,
+            ports,
+            scratch: tempfile::tempdir().unwrap(),
+            data: tempfile::tempdir().unwrap(),
+            runtime,
+            client,
+            tasks,
+        }
+    }
+
+    pub fn start_node(&mut self, failpoints: Option<&str>) {
+        let gitlab = (self.sim.url(), self.sim.token());
+        self.node = Some(Node::start(self.data.path(), self.ports, gitlab, failpoints));
+    }
+
+    pub fn is_ready(&self) -> Result<(), String> {
+        match self.get(self.ports.admin, "/health/ready", None) {
+            (200, _) => Ok(()),
+            (status, text) => Err(format!("{status} {text}")),
+        }
+    }
+
+    pub fn wait_until_ready(&mut self) {
+        let ended = self.node.as_mut().and_then(Node::ended);
+        assert!(ended.is_none(), "the node ended: {ended:?}\n{}", self.log());
+        eventually("a ready node", LONG, || self.is_ready());
+    }
+
+    pub fn views(&self) -> PathBuf {
+        self.data.path().join("views")
+    }
+
+    /// The end of the node's log, for messages.
+    pub fn log(&self) -> String {
+        let text = std::fs::read_to_string(self.data.path().join("renkud.log")).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+
+    /// The view as it is on disk.
+    pub fn open_view(&self) -> Reader {
+        store::open_reader(&self.views(), StoreOptions::new(HOST)).unwrap()
+    }
+
+    pub fn create_project(&self, new: NewProject) -> ProjectId {
+        self.runtime.block_on(self.sim.create_project(new)).unwrap()
+    }
+
+    /// Pushes a commit as the head of a branch, over HTTP.
+    pub fn push(&self, git: &Git, slug: &str, sha: &str, branch: &str) -> Output {
+        git.run(&[
+            "push",
+            "-q",
+            "--force",
+            &self.sim.git_url(slug),
+            &format!("{sha}:refs/heads/{branch}"),
+        ])
+    }
+
+    pub fn deliveries(&self) -> Vec<Delivery> {
+        self.sim.deliveries(0)
+    }
+
+    /// Status and text; 0 when nobody answers. `position`: what the answer must take into account.
+    pub fn get(&self, port: u16, path: &str, position: Option<&str>) -> (u16, String) {
+        let mut request = self
+            .client
+            .get(format!("http://127.0.0.1:{port}{path}"))
+            .bearer_auth(ADMIN_TOKEN);
+        if let Some(position) = position {
+            request = request.header("Renku-Position", position);
+        }
+        self.answer(request)
+    }
+
+    fn answer(&self, request: reqwest::RequestBuilder) -> (u16, String) {
+        self.runtime.block_on(async {
+            match request.send().await {
+                Ok(answer) => (answer.status().as_u16(), answer.text().await.unwrap_or_default()),
+                Err(error) => (0, error.to_string()),
+            }
+        })
+    }
+
+    /// Waits until everything that a hook told is in the views.
+    pub fn wait_until_covered(&self, position: &str) {
+        eventually(
+            &format!("an answer that covers {position}"),
+            LONG,
+            || match self.get(self.ports.admin, "/version", Some(position)) {
+                (200, _) => Ok(()),
+                (status, text) => Err(format!("{status} {text}\n{}", self.log())),
+            },
+        );
+    }
+
+    /// What the administrator sees of a project's graph: `subject predicate object `, sorted.
+    pub fn graph(&self, slug: &str) -> Vec<String> {
+        let query = format!(
+            "CONSTRUCT {{ ?s ?p ?o }} WHERE {{ GRAPH <https://{HOST}/projects/{slug}> {{ ?s ?p ?o }} }}"
+        );
+        let request = self
+            .client
+            .post(format!("http://127.0.0.1:{}/sparql", self.ports.admin))
+            .bearer_auth(ADMIN_TOKEN)
+            .header("Content-Type", "application/sparql-query")
+            .header("Accept", "application/n-triples")
+            .body(query);
+        let (status, text) = self.answer(request);
+        assert_eq!(status, 200, "{text}");
+        let mut lines: Vec<String> = text
+            .lines()
+            .map(|line| line.trim_end_matches('.').to_owned())
+            .collect();
+        lines.sort_unstable();
+        lines
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        self.node = None;
+        let tasks = self.tasks.clone();
+        let _ = self
+            .runtime
+            .block_on(async move { tasks.stop_and_drain(Duration::from_secs(5)).await });
+    }
+}
+
+/// Compares line by line, and says what differs.
+pub fn assert_same_graph(name: &str, found: &[String], expected: &[String]) {
+    let only = |a: &[String], b: &[String]| -> Vec<String> {
+        a.iter()
+            .filter(|line| b.binary_search(line).is_err())
+            .take(5)
+            .cloned()
+            .collect()
+    };
+    let (extra, missing) = (only(found, expected), only(expected, found));
+    assert!(
+        extra.is_empty() && missing.is_empty() && found.len() == expected.len(),
+        "the graph of {name} is wrong: {} triples of {}\ntoo much: {extra:#?}\nmissing: {missing:#?}",
+        found.len(),
+        expected.len()
+    );
+}
