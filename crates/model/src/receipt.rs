@@ -21,7 +21,9 @@ pub const RECEIPT_HEADER: &str = "renku-position";
 
 /// The text is no receipt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a Renku-Position: send back the header as it was given, e.g. renku.push-events.v1/3@42;project=7")]
+#[error(
+    "{0:?} is not a Renku-Position: send back the header as it was given, e.g. renku.push-events.v1/3@42;project=7"
+)]
 pub struct NotAReceipt(String);
 
 impl fmt::Display for Receipt {
@@ -45,7 +47,10 @@ impl FromStr for Receipt {
                 (position.trim(), Some(id.parse().map_err(|_| bad())?))
             }
         };
-        Ok(Self { position: position.parse().map_err(|_| bad())?, project })
+        Ok(Self {
+            position: position.parse().map_err(|_| bad())?,
+            project,
+        })
     }
 }
 
