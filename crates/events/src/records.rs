@@ -307,6 +307,20 @@ impl ProjectRecord {
     pub fn state_version(&self) -> StateVersion {
         self.envelope.state_version
     }
+
+    /// Whether these facts take the project's graph away: it is gone, or has no content.
+    pub fn leaves_no_content(&self) -> bool {
+        self.state
+            .as_ref()
+            .is_none_or(|state| state.content_branch().is_none())
+    }
+}
+
+impl ProjectState {
+    /// The branch whose newest commit is the project's content. None: there is no commit yet, or no default branch.
+    pub fn content_branch(&self) -> Option<&str> {
+        self.default_branch.as_deref().filter(|_| !self.empty_repository)
+    }
 }
 
 macro_rules! topic_value {

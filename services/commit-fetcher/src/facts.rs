@@ -13,7 +13,7 @@ pub struct Aim {
 impl Aim {
     /// None where the facts leave nothing to read: no commit yet, or no default branch.
     pub fn of(state: &ProjectState) -> Option<Self> {
-        let branch = state.default_branch.clone().filter(|_| !state.empty_repository)?;
+        let branch = state.content_branch()?.to_owned();
         Some(Self {
             slug: state.slug.clone(),
             branch,

@@ -17,7 +17,7 @@ pub(crate) struct Newest {
 pub(crate) enum Step {
     /// All of them are older than what was written.
     Nothing,
-    /// The project is gone, by these facts.
+    /// The project is gone or has no content, by these facts.
     Bury(Box<ProjectRecord>),
     /// Make the graph of this commit, which answers for these push events.
     Generate(Box<CommitFetched>, Covers),
@@ -38,7 +38,7 @@ pub(crate) fn plan(newest: Option<Newest>, commits: Vec<CommitFetched>, facts: V
         .max_by_key(|commit| commit.envelope.generation);
     let gone = facts
         .into_iter()
-        .filter(|f| f.state.is_none())
+        .filter(ProjectRecord::leaves_no_content)
         .max_by_key(|f| f.envelope.generation);
     match (commit, gone) {
         (Some(commit), gone)
@@ -144,6 +144,41 @@ mod tests {
             Some(7)
         );
         assert!(matches!(plan(None, vec![], vec![gone(6)]), Step::Bury(_)));
+    }
+
+    #[test]
+    fn facts_without_content_take_the_graph_away() {
+        let mut empty = gone(6);
+        empty.state = Some(facts("main"));
+        assert_eq!(plan(written(4), vec![], vec![empty.clone()]), Step::Nothing);
+        let state = empty.state.as_mut().unwrap();
+        state.default_branch = None;
+        assert!(matches!(plan(written(4), vec![], vec![empty]), Step::Bury(_)));
+    }
+
+    fn facts(branch: &str) -> events::ProjectState {
+        events::ProjectState {
+            slug: "g/p".parse().unwrap(),
+            name: "p".into(),
+            description: None,
+            visibility: model::Visibility::Public,
+            members: vec![],
+            default_branch: Some(branch.into()),
+            created_at: Timestamp::from_micros(0),
+            updated_at: None,
+            creator_id: None,
+            topics: vec![],
+            images: vec![],
+            fork_parent: None,
+            empty_repository: false,
+            archived: false,
+            http_url: String::new(),
+            ssh_url: String::new(),
+            web_url: String::new(),
+            readme_url: None,
+            forks_count: 0,
+            stars_count: 0,
+        }
     }
 
     #[test]
