@@ -11,6 +11,8 @@ pub mod facts;
 mod facts_source;
 pub mod look;
 #[cfg(test)]
+mod look_examples;
+#[cfg(test)]
 mod look_tests;
 pub mod memory;
 mod meters;

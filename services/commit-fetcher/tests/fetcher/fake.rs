@@ -25,6 +25,7 @@ struct State {
     troubles: VecDeque<Trouble>,
     fetches: usize,
     reads: usize,
+    lost_reads: usize,
 }
 
 #[derive(Clone)]
@@ -134,6 +135,11 @@ impl FakeGitLab {
         self.gate.add_permits(1_000);
     }
 
+    /// The next so many reads find nothing.
+    pub fn lose_reads(&self, count: usize) {
+        self.state.lock().lost_reads = count;
+    }
+
     pub fn fetches(&self) -> usize {
         self.state.lock().fetches
     }
@@ -216,6 +222,10 @@ impl ContentSource for FakeGitLab {
 
     async fn read(&self, project: ProjectId, blobs: &[GitObjectId]) -> Result<Vec<Bytes>, FetchError> {
         let mut state = self.state.lock();
+        if state.lost_reads > 0 {
+            state.lost_reads -= 1;
+            return Err(Trouble::Ours("not in the mirror".into()).into());
+        }
         state.reads += blobs.len();
         let project = state.projects.get(&project).ok_or(FetchError::NoRepository)?;
         let all: HashMap<_, _> = project

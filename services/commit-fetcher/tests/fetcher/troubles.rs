@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use commit_fetcher::edges::Trouble;
-use events::{PUSH_EVENTS, PUSH_EVENTS_BACKFILL, StageOutcome, parked};
-use model::Timestamp;
+use events::{Member, PUSH_EVENTS, PUSH_EVENTS_BACKFILL, StageOutcome, parked};
+use model::{AccessLevel, Timestamp, UserId};
 
 use crate::fake::{Commit, FakeGitLab};
 use crate::stack::{Stack, project};
@@ -111,4 +111,44 @@ async fn old_events_are_given_up_with_a_word() {
     );
     stack.settled().await;
     assert_eq!(stack.records(&parked(&PUSH_EVENTS)).await.len(), 1);
+}
+
+#[tokio::test]
+async fn facts_too_large_for_a_record_are_refused_with_a_word() {
+    let gitlab = FakeGitLab::new();
+    gitlab.add(project(7), "g/p", Commit::of(1, 1, 10));
+    gitlab.change(project(7), |project| {
+        project.state.members = (1..=30_000)
+            .map(|n| Member {
+                user_id: UserId::new(n).unwrap(),
+                username: format!("user-{n}"),
+                name: "Somebody with a name of some length".into(),
+                access_level: AccessLevel(30),
+                expires_at: None,
+            })
+            .collect();
+    });
+    let stack = Stack::start(&gitlab).await;
+    let event = stack.event(project(7)).await;
+    stack.answered(&event, project(7)).await;
+    stack.settled().await;
+    let ending = stack.endings().await.remove(0);
+    assert_eq!(
+        (ending.outcome, ending.code.as_deref()),
+        (StageOutcome::Rejected, Some("record-too-large"))
+    );
+    assert!(stack.facts().await.is_empty() && stack.commits().await.is_empty());
+    assert_eq!(stack.records(&parked(&PUSH_EVENTS)).await.len(), 1);
+}
+
+#[tokio::test]
+async fn content_that_went_between_listing_and_reading_is_fetched_again() {
+    let gitlab = FakeGitLab::new();
+    gitlab.add(project(7), "g/p", Commit::of(1, 100, 1_000));
+    let stack = Stack::start(&gitlab).await;
+    gitlab.lose_reads(2);
+    let event = stack.event(project(7)).await;
+    stack.answered(&event, project(7)).await;
+    assert_eq!((gitlab.fetches(), stack.facts().await.len()), (3, 1));
+    assert_eq!(stack.commits().await.len(), 1);
 }
