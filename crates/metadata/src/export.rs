@@ -14,7 +14,7 @@ use crate::decode::{decode, read_state};
 use crate::document::Documents;
 use crate::emit;
 use crate::error::{Damage, MetadataError};
-use crate::object::{Key, ObjectFile, Value};
+use crate::object::{KeyMap, ObjectFile, Value};
 use crate::oid::{file_of, oid_of};
 use crate::reader::{Entry, Reader, read_list};
 use crate::source::ObjectSource;
@@ -191,7 +191,7 @@ pub(crate) struct Export<'s> {
     pub(crate) graph: Graph,
     pub(crate) files: Vec<File>,
     places: HashMap<Box<str>, u32>,
-    winners: HashMap<Key, Winner>,
+    winners: KeyMap<Winner>,
     pending: Vec<Pending>,
     pub(crate) project_term: TermId,
     pub(crate) project_id: Box<str>,
@@ -210,7 +210,7 @@ impl<'s> Export<'s> {
             graph: Graph::new(host),
             files: Vec::new(),
             places: HashMap::new(),
-            winners: HashMap::new(),
+            winners: KeyMap::default(),
             pending: Vec::new(),
             project_term: Known::RdfNil.into(),
             project_id: "".into(),

@@ -1,6 +1,7 @@
 //! One file of the database, decoded: its objects in the order in which they are met, each with its own statements.
 
-use std::hash::Hasher;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 use rdf::Known;
 
@@ -43,6 +44,47 @@ impl Key {
     /// Only ids that start with `/` are unified; persons and software agents are not.
     pub(crate) fn of(id: &str) -> Option<Self> {
         id.starts_with('/').then(|| Self(hash128(id.as_bytes())))
+    }
+}
+
+/// A map over keys. They are hashes already, so only the process's own seed is mixed in.
+pub(crate) type KeyMap<V> = HashMap<Key, V, KeySeed>;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeySeed(u64);
+
+impl Default for KeySeed {
+    fn default() -> Self {
+        Self(RandomState::new().hash_one(0_u8))
+    }
+}
+
+impl BuildHasher for KeySeed {
+    type Hasher = KeyHasher;
+
+    fn build_hasher(&self) -> KeyHasher {
+        KeyHasher(self.0)
+    }
+}
+
+/// See [`KeyMap`].
+pub(crate) struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u128(u128::from(byte));
+        }
+    }
+
+    fn write_u128(&mut self, key: u128) {
+        let (low, high) = (key as u64, (key >> 64) as u64);
+        let product = u128::from(low ^ self.0) * u128::from(high ^ self.0.rotate_left(32));
+        self.0 = (product as u64) ^ ((product >> 64) as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

@@ -1,8 +1,6 @@
 //! Which copy of an embedded object counts: the one that is loaded first.
 
-use std::collections::HashMap;
-
-use crate::object::Key;
+use crate::object::{Key, KeyMap};
 
 /// A copy: the place of its file, its number in the file.
 pub(super) type Copy = (u32, u32);
@@ -27,8 +25,8 @@ struct Touched {
 /// The copies of every unified object.
 #[derive(Debug, Default)]
 pub(super) struct Winners {
-    keys: HashMap<Key, Copies>,
-    touched: HashMap<Key, Touched>,
+    keys: KeyMap<Copies>,
+    touched: KeyMap<Touched>,
 }
 
 /// The winner before the first is decided.

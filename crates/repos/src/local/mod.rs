@@ -38,7 +38,12 @@ pub struct LocalRepository {
 
 impl LocalRepository {
     /// Opens the repository at `path`, or the one that `path` is in.
+    ///
+    /// Sets the git library up for one quick reading, for the whole process: objects are not kept in memory, and their
+    /// ids are not computed again, which `git` does not do either when it reads.
     pub fn open(path: &Path) -> Result<Self, LocalError> {
+        git2::opts::enable_caching(false);
+        git2::opts::strict_hash_verification(false);
         let git = match Repository::open(path) {
             Ok(git) => git,
             Err(_) => Repository::discover(path).map_err(|_| LocalError::NotARepository(path.to_owned()))?,
