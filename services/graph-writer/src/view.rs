@@ -19,6 +19,9 @@ pub enum ViewError {
     /// The stored graph is not the one that the difference was taken to: prepare it again.
     #[error("the graph of project {0} has changed since the difference was taken")]
     Stale(ProjectId),
+    /// Another batch of the same transaction failed, and says why.
+    #[error("another change of the same transaction failed")]
+    WithAnother,
     /// Facts that were read cannot be written again: a defect.
     #[error("facts cannot be written")]
     Facts(#[source] serde_json::Error),
@@ -60,29 +63,15 @@ impl View {
 
     /// Takes a batch over: data, facts, status and positions in one transaction. Durable when it returns.
     pub fn commit(&mut self, batch: &Batch) -> Result<Committed, ViewError> {
-        let mut committed = Committed::default();
+        let mut committed = self.commit_all(&[batch])?;
+        Ok(committed.pop().unwrap_or_default())
+    }
+
+    /// Takes several batches over in one transaction: all of them, or none. What came of each, in order.
+    pub fn commit_all(&mut self, batches: &[&Batch]) -> Result<Vec<Committed>, ViewError> {
         let mut txn = self.writer.begin()?;
-        for item in &batch.items {
-            match item {
-                Item::Facts(record) => facts(&mut txn, record, &mut committed)?,
-                Item::Unreadable { project, at, why } => {
-                    txn.hide(*project)?;
-                    txn.put_reject(at, &format!("facts-unreadable: {why}"))?;
-                    committed.hidden += 1;
-                    committed.left_out.push("facts-unreadable");
-                    committed.count("projects", "left-out", 1);
-                }
-                Item::Status(status) => self::status(&mut txn, status, &mut committed)?,
-                Item::Graph(item) => graph(&mut txn, item, &mut committed)?,
-                Item::Skipped { at, code, why } => {
-                    txn.put_reject(at, &format!("{code}: {why}"))?;
-                    committed.left_out.push(code);
-                }
-            }
-        }
-        for position in &batch.positions {
-            txn.set_position(position)?;
-        }
+        let taken = batches.iter().map(|batch| take_over(&mut txn, batch));
+        let committed = taken.collect::<Result<Vec<_>, _>>()?;
         failpoint!("graph-writer.before-commit")?;
         txn.commit()?;
         failpoint!("graph-writer.after-commit")?;
@@ -158,6 +147,32 @@ impl View {
         self.writer.clear_stale_readers()?;
         Ok(())
     }
+}
+
+fn take_over(txn: &mut WriteBatch<'_>, batch: &Batch) -> Result<Committed, ViewError> {
+    let mut committed = Committed::default();
+    for item in &batch.items {
+        match item {
+            Item::Facts(record) => facts(txn, record, &mut committed)?,
+            Item::Unreadable { project, at, why } => {
+                txn.hide(*project)?;
+                txn.put_reject(at, &format!("facts-unreadable: {why}"))?;
+                committed.hidden += 1;
+                committed.left_out.push("facts-unreadable");
+                committed.count("projects", "left-out", 1);
+            }
+            Item::Status(status) => self::status(txn, status, &mut committed)?,
+            Item::Graph(item) => graph(txn, item, &mut committed)?,
+            Item::Skipped { at, code, why } => {
+                txn.put_reject(at, &format!("{code}: {why}"))?;
+                committed.left_out.push(code);
+            }
+        }
+    }
+    for position in &batch.positions {
+        txn.set_position(position)?;
+    }
+    Ok(committed)
 }
 
 fn change_notes(

@@ -1,5 +1,6 @@
 //! The one task that writes the view. Facts and status first, then graphs, then steps of large loads.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -140,6 +141,24 @@ impl Writing {
         }
     }
 
+    /// Everything that can be committed together with a batch: what waits by now, facts and status first.
+    fn gather(
+        &mut self,
+        first: (Batch, Reply<Committed>),
+    ) -> (Vec<(Batch, Reply<Committed>)>, Option<Order>) {
+        let mut together = vec![first];
+        for lane in [&mut self.lanes.urgent, &mut self.lanes.graphs] {
+            while let Ok(order) = lane.try_recv() {
+                match order {
+                    Order::Commit(batch, reply) => together.push((batch, reply)),
+                    // Loads have a lane of their own.
+                    other => return (together, Some(other)),
+                }
+            }
+        }
+        (together, None)
+    }
+
     async fn turn(&mut self, garbage: bool, graphs_in_a_row: &mut u32) -> Turn {
         let lanes = &mut self.lanes;
         if *graphs_in_a_row >= STEP_AFTER {
@@ -178,9 +197,11 @@ impl Writing {
         // Whoever asked may be gone because of a stop; that is no error.
         match order {
             Order::Commit(batch, reply) => {
-                let result = self.commit(batch).await?;
-                let garbage = result.as_ref().is_ok_and(|committed| committed.garbage);
-                let _ = reply.send(result);
+                let (together, other) = self.gather((batch, reply));
+                let mut garbage = self.commit_together(together).await?;
+                if let Some(order) = other {
+                    garbage |= Box::pin(self.obey(order)).await?;
+                }
                 Ok(garbage)
             }
             Order::BeginLoad(project, reply) => {
@@ -210,7 +231,8 @@ impl Writing {
                     .on_view(move |view| view.flip(order.load, &order.item, &order.positions))
                     .await?;
                 if let Ok(committed) = &result {
-                    self.count(committed, began);
+                    self.took(began);
+                    self.count(committed);
                 }
                 let _ = reply.send(result);
                 Ok(true)
@@ -222,24 +244,60 @@ impl Writing {
         }
     }
 
+    /// Commits in one transaction what came together; one by one if a batch of it is stale, so that it spoils no other.
+    async fn commit_together(&mut self, together: Vec<(Batch, Reply<Committed>)>) -> Result<bool, BoxError> {
+        let (batches, replies): (Vec<_>, Vec<_>) = together.into_iter().unzip();
+        let batches = Arc::new(batches);
+        let results = match self.commit(&batches, 0..batches.len()).await? {
+            Ok(all) => all.into_iter().map(Ok).collect(),
+            Err(ViewError::Stale(_)) if batches.len() > 1 => {
+                let mut results = Vec::with_capacity(batches.len());
+                for at in 0..batches.len() {
+                    let one = self.commit(&batches, at..at + 1).await?;
+                    results.push(one.map(|mut one| one.pop().unwrap_or_default()));
+                }
+                results
+            }
+            Err(error) => {
+                let mut results = vec![Err(error)];
+                results.extend((1..batches.len()).map(|_| Err(ViewError::WithAnother)));
+                results
+            }
+        };
+        let mut garbage = false;
+        for (result, reply) in results.into_iter().zip(replies) {
+            garbage |= result
+                .as_ref()
+                .is_ok_and(|committed: &Committed| committed.garbage);
+            let _ = reply.send(result);
+        }
+        Ok(garbage)
+    }
+
     /// Commits; while the disk is full, again and again: a view never skips.
-    async fn commit(&mut self, batch: Batch) -> Result<Result<Committed, ViewError>, BoxError> {
-        let batch = Arc::new(batch);
+    async fn commit(
+        &mut self,
+        batches: &Arc<Vec<Batch>>,
+        range: Range<usize>,
+    ) -> Result<Result<Vec<Committed>, ViewError>, BoxError> {
         let mut wait = Duration::from_millis(100);
         loop {
             let began = self.edges.clock.monotonic();
-            let same = batch.clone();
-            let result = self.on_view(move |view| view.commit(&same)).await?;
-            match result {
-                Ok(committed) => {
+            let (batches, range) = (batches.clone(), range.clone());
+            let commit = move |view: &mut View| view.commit_all(&batches[range].iter().collect::<Vec<_>>());
+            match self.on_view(commit).await? {
+                Ok(all) => {
                     self.readiness.ready(DISK);
-                    self.count(&committed, began);
-                    for project in &committed.wake {
-                        self.readiness.waking(*project);
-                        // Nobody to wake: stopping.
-                        let _ = self.wake.send(*project);
+                    self.took(began);
+                    for committed in &all {
+                        self.count(committed);
+                        for project in &committed.wake {
+                            self.readiness.waking(*project);
+                            // Nobody to wake: stopping.
+                            let _ = self.wake.send(*project);
+                        }
                     }
-                    return Ok(Ok(committed));
+                    return Ok(Ok(all));
                 }
                 Err(error) if error.is_transient() => {
                     self.readiness.not_ready(DISK, error.to_string());
@@ -254,13 +312,16 @@ impl Writing {
         }
     }
 
-    fn count(&self, committed: &Committed, began: Duration) {
-        let counters = &self.counters;
+    fn took(&self, began: Duration) {
         let took = self.edges.clock.monotonic().saturating_sub(began);
-        counters
+        self.counters
             .commit
             .with_label_values::<&str>(&[])
             .observe(took.as_secs_f64());
+    }
+
+    fn count(&self, committed: &Committed) {
+        let counters = &self.counters;
         for (topic, outcome, by) in &committed.outcomes {
             counters
                 .records

@@ -3,7 +3,7 @@ use std::fmt;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::Serialize;
 use store::{QueryError, StoreError};
 
 /// A request that is not answered, and why, in words for the caller. Nothing hidden is named in it.
@@ -59,10 +59,20 @@ impl Refusal {
         };
         (
             self.status,
-            Json(json!({ "severity": severity, "message": self.why })),
+            Json(Message {
+                severity,
+                message: self.why,
+            }),
         )
             .into_response()
     }
+}
+
+/// A message as all services of Renku give it.
+#[derive(Serialize)]
+struct Message {
+    severity: &'static str,
+    message: String,
 }
 
 impl fmt::Display for Refusal {

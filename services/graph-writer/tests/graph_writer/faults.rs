@@ -80,10 +80,10 @@ async fn a_missing_blob_keeps_the_old_graph_and_says_so() {
         "{}",
         rejects[0].1
     );
-    assert_eq!(
-        running.count("renku_view_rejects_total{code=\"blob-missing\"}"),
-        1.0
-    );
+    eventually("counted", || {
+        running.count("renku_view_rejects_total{code=\"blob-missing\"}") == 1.0
+    })
+    .await;
     running.ready().await;
     // The next look heals it.
     rig.graph(graph(7, 13, 10, None, &[piece("/plans/1", "new")], false))
@@ -153,7 +153,10 @@ async fn unreadable_records_hide_projects_and_keep_graphs() {
     let snapshot = running.reader.snapshot().unwrap();
     assert!(snapshot.visible(Caller::Administrator).unwrap().is_empty());
     drop(snapshot);
-    assert_eq!(running.count("renku_view_projects_hidden_total"), 1.0);
+    eventually("counted", || {
+        running.count("renku_view_projects_hidden_total") == 1.0
+    })
+    .await;
 
     rig.facts(&facts(7, 12, "a/b", Visibility::Public)).await;
     eventually("seen again", || names(&running.reader) == ["old"]).await;
@@ -218,10 +221,10 @@ async fn a_view_of_another_log_is_built_anew() {
     let running = rig.run().await;
     running.ready().await;
     assert_eq!(names(&running.reader), ["of the second log"]);
-    assert_eq!(
-        running.count("renku_view_rebuilds_total{reason=\"other-log\"}"),
-        1.0
-    );
+    eventually("counted", || {
+        running.count("renku_view_rebuilds_total{reason=\"other-log\"}") == 1.0
+    })
+    .await;
     assert_eq!(digests(&running.reader), rig.rebuilt().await);
     running.stop().await;
 }
@@ -241,10 +244,10 @@ async fn a_view_that_knows_more_than_the_log_is_built_anew() {
     rig.facts(&facts(7, 1, "a/z", Visibility::Public)).await;
     let running = rig.run().await;
     running.ready().await;
-    assert_eq!(
-        running.count("renku_view_rebuilds_total{reason=\"past-end\"}"),
-        1.0
-    );
+    eventually("counted", || {
+        running.count("renku_view_rebuilds_total{reason=\"past-end\"}") == 1.0
+    })
+    .await;
     let snapshot = running.reader.snapshot().unwrap();
     let visible = snapshot.visible(Caller::Anonymous).unwrap();
     assert!(

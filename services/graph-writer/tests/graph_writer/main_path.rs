@@ -33,8 +33,14 @@ async fn a_push_becomes_queryable_and_its_covers_hold() {
     eventually("covered", || running.notes(7).answered.covers(&push(5))).await;
     assert_eq!(names(&running.reader), ["first again", "third"]);
     running.ready().await;
-    assert_eq!(running.count("renku_view_pieces_total{change=\"written\"}"), 4.0);
-    assert_eq!(running.count("renku_view_pieces_total{change=\"removed\"}"), 1.0);
+    eventually("counted", || {
+        running.count("renku_view_pieces_total{change=\"written\"}") == 4.0
+    })
+    .await;
+    eventually("counted", || {
+        running.count("renku_view_pieces_total{change=\"removed\"}") == 1.0
+    })
+    .await;
     running.stop().await;
 }
 
