@@ -289,3 +289,7 @@ fn indexing(error: &git2::Error) -> FetchError {
         _ => FetchError::Garbage(format!("the pack cannot be used: {}", error.message())),
     }
 }
+
+#[cfg(test)]
+#[path = "protocol_tests.rs"]
+mod tests;

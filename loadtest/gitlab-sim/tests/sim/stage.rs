@@ -19,6 +19,8 @@ pub type Seen = Arc<Mutex<Vec<(HeaderMap, Value)>>>;
 pub struct Stage {
     pub sim: Sim,
     pub seen: Seen,
+    /// Where the receiver of hooks is.
+    pub receiver: String,
     pub tasks: Tasks,
     pub folder: tempfile::TempDir,
 }
@@ -29,17 +31,17 @@ pub async fn stage() -> Stage {
     let seen = Seen::default();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/webhooks/events", listener.local_addr().unwrap());
-    let receiver = Router::new()
+    let router = Router::new()
         .route("/webhooks/events", post(receive))
         .with_state(seen.clone());
     let stop = tasks.stop().clone();
     tasks.spawn("receiver", async move {
-        axum::serve(listener, receiver)
+        axum::serve(listener, router)
             .with_graceful_shutdown(async move { stop.requested().await })
             .await
     });
     let system_hook = Some(HookTarget {
-        url,
+        url: url.clone(),
         token: Some("system-token".into()),
     });
     let sim = Sim::start(
@@ -54,6 +56,7 @@ pub async fn stage() -> Stage {
     Stage {
         sim,
         seen,
+        receiver: url,
         tasks,
         folder: tempfile::tempdir().unwrap(),
     }

@@ -1,10 +1,13 @@
 //! The stand-in against real clients: the `git` program, the platform's REST client, the platform's fetching.
 
-#[path = "sim/api.rs"]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
 mod api;
-#[path = "sim/fetch.rs"]
+mod examples;
 mod fetch;
-#[path = "sim/push.rs"]
 mod push;
-#[path = "sim/stage.rs"]
 mod stage;
