@@ -235,7 +235,7 @@ impl<'a> QueryableDataset<'a> for Dataset<'a> {
         Ok(match term.kind() {
             Some(Kind::Integer) => ExpressionTerm::IntegerLiteral((term.value() as i64).into()),
             Some(Kind::Boolean) => ExpressionTerm::BooleanLiteral((term.value() != 0).into()),
-            _ => self.0.text_of(term)?.into(),
+            _ => self.0.value_of(term)?,
         })
     }
 }

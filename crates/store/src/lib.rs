@@ -28,12 +28,14 @@ mod quads;
 mod query;
 mod read_rows;
 mod reader;
+mod rewrite;
 mod row;
 mod scan;
 mod scope;
 mod tables;
 mod term_id;
 mod triples;
+mod values;
 mod view;
 mod writer;
 

@@ -15,6 +15,7 @@ use crate::error::StoreError;
 use crate::metered::{MeteredDataset, Watch, watched};
 use crate::read_rows;
 use crate::reader::Snapshot;
+use crate::rewrite::distinct_before_order;
 use crate::scope::Scope;
 use crate::view::{Bounds, MOST_MADE_UP, ScanError, Stop, View};
 
@@ -123,7 +124,10 @@ impl Query {
                 texts(given.named.as_deref().unwrap_or_default()),
             )
         });
-        Ok(Self { parsed, dataset })
+        Ok(Self {
+            parsed: distinct_before_order(parsed),
+            dataset,
+        })
     }
 
     /// Sets the dataset as the protocol's `default-graph-uri` and `named-graph-uri` do: they go before the query's own.

@@ -10,6 +10,7 @@ use heed::RoTxn;
 use model::{ProjectId, Slug};
 use oxigraph::model::{NamedNode, Term};
 use rustc_hash::FxHashMap;
+use spareval::ExpressionTerm;
 
 use crate::dictionary;
 use crate::error::StoreError;
@@ -23,6 +24,7 @@ use crate::row::project_of;
 use crate::scope::Scope;
 use crate::tables::{Tables, meta};
 use crate::term_id::{Kind, TermId};
+use crate::values::Values;
 
 /// Asks a running query to stop. Cheap to clone; one per query.
 #[derive(Clone, Default, Debug)]
@@ -100,6 +102,7 @@ pub(crate) struct View<'a> {
     made_up: RefCell<MadeUp>,
     now: RefCell<FxHashMap<TermId, TermId>>,
     said: RefCell<FxHashMap<TermId, Option<TermId>>>,
+    values: RefCell<Values>,
 }
 
 impl<'a> View<'a> {
@@ -132,6 +135,7 @@ impl<'a> View<'a> {
             made_up: RefCell::default(),
             now: RefCell::default(),
             said: RefCell::default(),
+            values: RefCell::default(),
         }
     }
 
@@ -264,6 +268,16 @@ impl<'a> View<'a> {
                 .map(Term::from)
                 .ok_or(StoreError::Damaged("an id has no text")),
         }
+    }
+
+    /// The term as the engine computes with it.
+    pub(crate) fn value_of(&self, id: TermId) -> Result<ExpressionTerm, StoreError> {
+        if let Some(value) = self.values.borrow().get(id) {
+            return Ok(value);
+        }
+        let value = self.text_of(id)?.into();
+        self.values.borrow_mut().note(id, &value);
+        Ok(value)
     }
 
     fn iri_below(&self, project: ProjectId, suffix: &str) -> Result<NamedNode, StoreError> {
