@@ -44,10 +44,12 @@ docs: ## Are the generated documents up to date?
 	$(XTASK) config --check
 
 bench: packages ## Measure us and the peers in one run; tables go to loadtest/results/
-	bash loadtest/run-benches.sh
+	cargo build --locked -p bench -p renkud -p renkuctl -p gitlab-sim
+	$(CARGO_TARGET_DIR)/debug/bench export
+	$(CARGO_TARGET_DIR)/debug/bench pipeline
+	$(CARGO_TARGET_DIR)/debug/bench store
 
 soak: packages ## 200 kills during 500 pushes
-	cargo build --locked -p renkud -p gitlab-sim
 	RENKU_SOAK_KILLS=200 RENKU_SOAK_PUSHES=500 cargo test --locked -p system-tests -- --nocapture kill
 
 idle: ## What an idle `renkud up` costs

@@ -41,6 +41,7 @@ const ON_TOP: &[&str] = &[
     "renkud",
     "testkit",
     "system-tests",
+    "simulation",
     "gitlab-sim",
     "bench",
     "xtask",

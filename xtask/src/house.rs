@@ -3,8 +3,18 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-/// The longest source file.
+/// The longest source file, in lines.
 const LONGEST: usize = 500;
+
+/// The longest file of tests, in lines: one list of cases reads better than three.
+const LONGEST_TESTS: usize = 800;
+
+/// Files that are longer for now, and how long they may be. Split them when they are touched next; none may be added.
+const LONGER: &[(&str, usize)] = &[
+    ("crates/metadata/src/expand.rs", 560),
+    ("crates/metadata/src/export.rs", 600),
+    ("crates/metadata/src/pieces/state.rs", 740),
+];
 
 /// Names that say nothing.
 const EMPTY_NAMES: &[&str] = &[
@@ -32,8 +42,9 @@ pub fn faults(root: &Path) -> Result<Vec<String>> {
             continue;
         };
         let lines = text.lines().count();
-        if lines > LONGEST {
-            faults.push(format!("{file} has {lines} lines, more than {LONGEST}"));
+        let most = longest(file);
+        if lines > most {
+            faults.push(format!("{file} has {lines} lines, more than {most}"));
         }
         if EMPTY_NAMES
             .iter()
@@ -48,6 +59,14 @@ pub fn faults(root: &Path) -> Result<Vec<String>> {
         }
     }
     Ok(faults)
+}
+
+fn longest(file: &str) -> usize {
+    if let Some((_, lines)) = LONGER.iter().find(|(longer, _)| *longer == file) {
+        return *lines;
+    }
+    let tests = file.contains("/tests/") || file.ends_with("tests.rs");
+    if tests { LONGEST_TESTS } else { LONGEST }
 }
 
 fn tracked(root: &Path) -> Result<Vec<String>> {

@@ -41,15 +41,16 @@ struct Running {
 
 impl Running {
     fn start(data: &Path, more: impl FnOnce(&mut Command)) -> Self {
+        Self::start_roles(data, &["webhook-service"], more)
+    }
+
+    fn start_roles(data: &Path, roles: &[&str], more: impl FnOnce(&mut Command)) -> Self {
         let (public, admin) = (free_port(), free_port());
         let mut command = renkud(data);
         command
-            .args([
-                "run",
-                "webhook-service",
-                "--listen",
-                &format!("127.0.0.1:{public}"),
-            ])
+            .arg("run")
+            .args(roles)
+            .args(["--listen", &format!("127.0.0.1:{public}")])
             .args(["--admin-listen", &format!("127.0.0.1:{admin}")])
             .stderr(Stdio::piped());
         more(&mut command);
@@ -298,4 +299,50 @@ fn an_admin_token_guards_all_but_the_probes() {
             .unwrap()
             .starts_with("HTTP/1.0 200")
     );
+}
+
+#[test]
+fn writer_and_reader_are_two_processes_on_one_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let writing = [
+        "webhook-service",
+        "commit-fetcher",
+        "triple-generator",
+        "graph-writer",
+    ];
+    let mut writer = Running::start_roles(folder.path(), &writing, |_| {});
+    let mut reader = Running::start_roles(folder.path(), &["query-service"], |_| {});
+    let ask = |running: &Running| get(running.public, "/sparql?query=ASK%20%7B%7D").unwrap_or_default();
+    assert!(get(reader.public, "/ping").unwrap().ends_with("pong"));
+    assert!(ask(&reader).contains("true"), "{}", ask(&reader));
+    assert!(
+        get(writer.public, "/ping").unwrap().starts_with("HTTP/1.0 404"),
+        "the writer answers no queries"
+    );
+
+    writer.signal("-TERM");
+    assert_eq!(writer.wait(), Some(0), "{}", writer.rest());
+    assert!(
+        ask(&reader).contains("true"),
+        "what is there is answered without a writer"
+    );
+    reader.signal("-TERM");
+    assert_eq!(reader.wait(), Some(0), "{}", reader.rest());
+}
+
+#[test]
+fn all_roles_stop_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let roles = [
+        "webhook-service",
+        "commit-fetcher",
+        "triple-generator",
+        "graph-writer",
+        "query-service",
+    ];
+    let mut running = Running::start_roles(folder.path(), &roles, |_| {});
+    // GitLab is not there: the look waits for another try, and is not lost by the stop.
+    assert!(running.hook().unwrap().starts_with("HTTP/1.0 202"));
+    running.signal("-TERM");
+    assert_eq!(running.wait(), Some(0), "{}", running.rest());
 }
