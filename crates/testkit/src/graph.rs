@@ -1,5 +1,5 @@
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -71,9 +71,10 @@ impl Commit {
         graph
             .write(rdf::Format::NTriples, &mut text)
             .map_err(|error| Failing(error.to_string()))?;
+        let lines = named_blanks(host, lines(&String::from_utf8(text).expect("it is text")));
         Ok(ExpectedGraph {
             host: host.to_owned(),
-            lines: lines(&String::from_utf8(text).expect("it is text")),
+            lines,
         })
     }
 
@@ -198,6 +199,56 @@ fn lines(text: &str) -> Vec<String> {
         line.replace(&alone, "<\0>").replace(&images, "<\0/images/")
     };
     text.lines().map(line).collect()
+}
+
+/// The CLI writes nodes without an id as `https://HOST_:bN`. In a project's graph each has a name of its own: the id of the
+/// object that has it, and its number there.
+fn named_blanks(host: &str, lines: Vec<String>) -> Vec<String> {
+    let (blank, own) = (format!("<https://{host}_:b"), format!("<https://{host}/"));
+    let parts = |line: &str| {
+        let mut parts = line.splitn(3, ' ').map(str::to_owned);
+        [(); 3].map(|()| parts.next().unwrap_or_default().trim_end().to_owned())
+    };
+    let number = |node: &str| node.strip_prefix(&blank)?.strip_suffix('>')?.parse::<u32>().ok();
+    let mut below: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+    let mut owned: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
+    for line in &lines {
+        let [subject, _, object] = parts(line);
+        match (number(&subject), number(&object)) {
+            (Some(above), Some(node)) => _ = below.entry(above).or_default().insert(node),
+            (None, Some(node)) => _ = owned.entry(subject).or_default().insert(node),
+            _ => {}
+        }
+    }
+    let mut names: HashMap<u32, String> = HashMap::new();
+    for (owner, mut nodes) in owned {
+        let mut left: Vec<u32> = nodes.iter().copied().collect();
+        while let Some(node) = left.pop() {
+            left.extend(
+                below
+                    .get(&node)
+                    .into_iter()
+                    .flatten()
+                    .filter(|node| nodes.insert(**node)),
+            );
+        }
+        let id = owner
+            .strip_prefix(&own)
+            .and_then(|id| id.strip_suffix('>'))
+            .expect("owners have an id of this host");
+        for (place, node) in nodes.into_iter().enumerate() {
+            names.insert(node, format!("<https://{host}/.well-known/genid/{id}/{place}>"));
+        }
+    }
+    let name = |node: &str| number(node).and_then(|number| names.get(&number).cloned());
+    let line = |line: String| {
+        let [subject, predicate, object] = parts(&line);
+        match (name(&subject), name(&object)) {
+            (None, None) => line,
+            (s, o) => format!("{} {predicate} {} ", s.unwrap_or(subject), o.unwrap_or(object)),
+        }
+    };
+    lines.into_iter().map(line).collect()
 }
 
 impl ExpectedGraph {

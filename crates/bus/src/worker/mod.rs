@@ -166,6 +166,7 @@ pub struct Turn {
 #[async_trait]
 pub trait Worker: Send + Sync + 'static {
     /// Partitions were given to this member. Their records come only after this returned: the place to restore state.
+    /// Partitions of one number, of topics with equally many, come together.
     /// A transient error is tried again, another ends the worker.
     async fn assigned(&self, partitions: &[TopicPartition]) -> Result<(), BusError> {
         let _ = partitions;

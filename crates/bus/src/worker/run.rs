@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use model::{Outcome, Owner, Reason};
+use model::{Outcome, Owner, Partition, Reason};
 use tokio::time::Instant;
 
 use super::turns::{Taken, Turns};
@@ -76,7 +76,7 @@ struct Run<W> {
     /// Records being worked on, per partition.
     running: HashMap<TopicPartition, usize>,
     owned: HashSet<TopicPartition>,
-    /// Revoked partitions that still have running turns, with the deadline.
+    /// Revoked partitions that are not handed over yet, with the deadline.
     draining: HashMap<TopicPartition, Instant>,
     /// Waiting or running.
     records: usize,
@@ -197,16 +197,11 @@ impl<W: Worker> Run<W> {
         self.records -= records;
         self.bytes -= bytes;
         let deadline = Instant::now() + within;
-        let mut idle = Vec::new();
         for partition in partitions {
             self.owned.remove(partition);
-            if self.running.contains_key(partition) {
-                self.draining.insert(partition.clone(), deadline);
-            } else {
-                idle.push(partition.clone());
-            }
+            self.draining.insert(partition.clone(), deadline);
         }
-        self.hand_over(&idle);
+        self.hand_over_drained();
         self.tell_in_flight();
     }
 
@@ -219,6 +214,19 @@ impl<W: Worker> Run<W> {
             .map(|(partition, _)| partition.clone())
             .collect();
         self.hand_over(&late);
+    }
+
+    /// Hands over what has no turn running any more. Partitions of one number go together: who gets them restores one
+    /// state for all of them.
+    fn hand_over_drained(&mut self) {
+        let busy: HashSet<Partition> = self.running.keys().map(|slot| slot.partition).collect();
+        let drained: Vec<_> = self
+            .draining
+            .keys()
+            .filter(|slot| !busy.contains(&slot.partition))
+            .cloned()
+            .collect();
+        self.hand_over(&drained);
     }
 
     fn hand_over(&mut self, partitions: &[TopicPartition]) {
@@ -285,13 +293,7 @@ impl<W: Worker> Run<W> {
                 self.turns.retry(&key, ours, self.started.elapsed() + after);
             }
         }
-        let drained: Vec<_> = self
-            .draining
-            .keys()
-            .filter(|partition| !self.running.contains_key(partition))
-            .cloned()
-            .collect();
-        self.hand_over(&drained);
+        self.hand_over_drained();
         self.tell_in_flight();
     }
 

@@ -1,6 +1,6 @@
 //! The worker loop, on the log in memory with a clock that is stopped.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bus::worker::{Lane, ParkedHeaders, Source, Turn, Worker, WorkerConfig, WorkerEdges, run};
 use bus::{Bus, BusError, MemoryBus, ReadLimits, TopicPartition};
-use model::{LogId, Outcome, Owner, Reason};
+use model::{LogId, Outcome, Owner, Partition, Reason, TopicName};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -69,6 +69,14 @@ impl Worker for Script {
             self.restore_failures.fetch_sub(1, Ordering::SeqCst);
             return Err(BusError::Unavailable("not yet".into()));
         }
+        let numbers = |topic: &TopicName| -> BTreeSet<Partition> {
+            partitions
+                .iter()
+                .filter(|slot| slot.topic == *topic)
+                .map(|slot| slot.partition)
+                .collect()
+        };
+        assert_eq!(numbers(&T), numbers(&U), "partitions of one number come together");
         self.assigned.lock().extend(partitions.iter().cloned());
         Ok(())
     }
