@@ -32,7 +32,7 @@ impl QuadChanges {
         (tables, txn): (&Tables, &mut RwTxn<'_>),
         graph: Gid,
         fresh: bool,
-        changes: &mut Vec<(Triple, i32)>,
+        changes: &mut [(Triple, i32)],
     ) -> Result<(), StoreError> {
         changes.sort_unstable_by_key(|(triple, _)| *triple);
         let mut at = 0;
