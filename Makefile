@@ -4,7 +4,10 @@
 SHELL := /bin/bash
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/renku-graph/target
 export CARGO_TERM_COLOR ?= auto
-XTASK := cargo run -q --locked -p xtask --
+XTASK := $(CARGO_TARGET_DIR)/debug/xtask
+# What is built. The demo needs the executables only; tests build everything at once, so that no library is built twice
+# with other features.
+SCOPE ?= -p renkud -p renkuctl -p gitlab-sim -p xtask
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format unit system docs bench soak idle packages build
@@ -16,15 +19,16 @@ packages: ## Install the system packages that are missing (Debian), and say whic
 	@bash deploy/local/packages.sh
 
 build: packages ## Build the executables
-	cargo build --locked -p renkud -p renkuctl -p gitlab-sim
+	cargo build --locked $(SCOPE)
 
 demo: build ## Start everything, push the example repositories, show what the graph knows (DEMO_EXIT=1: then stop)
 	$(XTASK) demo $(if $(DEMO_EXIT),--exit)
 
-test: packages lint unit docs ## Everything that must hold: format, lints, arrows, licences, all tests, generated documents
+test: SCOPE := --workspace --all-targets
+test: lint unit docs ## Everything that must hold: format, lints, arrows, licences, all tests, generated documents
 	@echo "all checks passed"
 
-lint: ## Format, clippy, arrows and owners of our crates, licences, topics, rules of the house
+lint: build ## Format, clippy, arrows and owners of our crates, licences, topics, rules of the house
 	cargo fmt --all -- --check
 	$(XTASK) deps
 	$(XTASK) deny
@@ -35,11 +39,10 @@ lint: ## Format, clippy, arrows and owners of our crates, licences, topics, rule
 format: ## Format all code
 	cargo fmt --all
 
-unit: ## All tests of the workspace, the system tests among them
-	cargo build --locked -p renkud -p renkuctl -p gitlab-sim
+unit: build ## All tests of the workspace, the system tests among them
 	cargo test --locked --workspace --no-fail-fast
 
-docs: ## Are the generated documents up to date?
+docs: build ## Are the generated documents up to date?
 	$(XTASK) metrics --check
 	$(XTASK) config --check
 
@@ -52,6 +55,5 @@ bench: packages ## Measure us and the peers in one run; tables go to loadtest/re
 soak: packages ## 200 kills during 500 pushes
 	RENKU_SOAK_KILLS=200 RENKU_SOAK_PUSHES=500 cargo test --locked -p system-tests -- --nocapture kill
 
-idle: ## What an idle `renkud up` costs
-	cargo build --locked -p renkud
+idle: build ## What an idle `renkud up` costs
 	$(XTASK) idle

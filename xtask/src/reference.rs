@@ -24,11 +24,13 @@ pub const CONFIGURATION: Reference = Reference {
 
 /// Writes the document, or says that it is out of date.
 pub fn write(root: &Path, reference: Reference, check: bool) -> Result<Vec<String>> {
-    let output = Command::new("cargo")
-        .args(["run", "-q", "-p", "renkud", "--", "reference", reference.what])
+    // The executable beside this one: `make` has just built both.
+    let renkud = std::env::current_exe()?.with_file_name("renkud");
+    let output = Command::new(&renkud)
+        .args(["reference", reference.what])
         .current_dir(root)
         .output()
-        .context("cargo does not start")?;
+        .with_context(|| format!("{} does not start: build it first", renkud.display()))?;
     ensure!(
         output.status.success(),
         "renkud: {}",
