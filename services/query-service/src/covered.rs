@@ -1,10 +1,12 @@
 //! Waiting until the views have taken what the reader has written.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use access::Caller;
 use axum::http::{HeaderMap, StatusCode};
 use events::{EVENT_STATUS, PROJECT_GRAPHS, PROJECTS};
-use model::{RECEIPT_HEADER, Receipt};
+use model::{ProjectId, RECEIPT_HEADER, Receipt};
 use store::{ProjectNotes, Snapshot, StoreError};
 
 use crate::refusal::Refusal;
@@ -16,9 +18,9 @@ const LONGEST: Duration = Duration::from_millis(25);
 /// Receipts that one request may bring.
 const MOST: usize = 32;
 
-/// Returns once every receipt of the request is covered. The project of a receipt may be hidden from the caller or not
-/// exist: both end at the deadline.
-pub(crate) async fn wait(inner: &Inner, headers: &HeaderMap) -> Result<(), Refusal> {
+/// Returns once every receipt of the request is covered. A project that is hidden from the caller is waited for like one
+/// that does not exist: until the deadline.
+pub(crate) async fn wait(inner: &Arc<Inner>, caller: Caller, headers: &HeaderMap) -> Result<(), Refusal> {
     let receipts = receipts(headers)?;
     if receipts.is_empty() {
         return Ok(());
@@ -27,12 +29,7 @@ pub(crate) async fn wait(inner: &Inner, headers: &HeaderMap) -> Result<(), Refus
     let deadline = Duration::from_secs(inner.config.position_seconds);
     let mut pause = FIRST;
     loop {
-        // One row per receipt out of mapped memory: no reason to leave the async thread.
-        let snapshot = inner.reader.snapshot()?;
-        let open = receipts
-            .iter()
-            .map(|receipt| covered(&snapshot, receipt))
-            .position(|covered| !matches!(covered, Ok(true)));
+        let open = open(inner, caller, &receipts).await?;
         let waited = inner.clock.monotonic().saturating_sub(began);
         let Some(open) = open else {
             inner
@@ -42,8 +39,6 @@ pub(crate) async fn wait(inner: &Inner, headers: &HeaderMap) -> Result<(), Refus
                 .observe(waited.as_secs_f64());
             return Ok(());
         };
-        covered(&snapshot, &receipts[open])?;
-        drop(snapshot);
         if waited >= deadline {
             inner
                 .counters
@@ -59,6 +54,30 @@ pub(crate) async fn wait(inner: &Inner, headers: &HeaderMap) -> Result<(), Refus
         inner.clock.sleep(pause.min(deadline - waited)).await;
         pause = (pause * 2).min(LONGEST);
     }
+}
+
+/// The first receipt that is not covered.
+async fn open(inner: &Arc<Inner>, caller: Caller, receipts: &[Receipt]) -> Result<Option<usize>, Refusal> {
+    // One row per receipt out of mapped memory: no reason to leave the async thread.
+    let snapshot = inner.reader.snapshot()?;
+    for (at, receipt) in receipts.iter().enumerate() {
+        if !covered(&snapshot, receipt)? {
+            return Ok(Some(at));
+        }
+    }
+    drop(snapshot);
+    let projects: Vec<_> = receipts.iter().map(|receipt| receipt.project).collect();
+    if projects.iter().all(Option::is_none) {
+        return Ok(None);
+    }
+    // After a change of facts the caller's set is made anew, which takes a while.
+    let reader = inner.reader.clone();
+    let hidden = tokio::task::spawn_blocking(move || {
+        let visible = reader.snapshot()?.visible(caller)?;
+        let hidden = |project: &Option<ProjectId>| project.is_some_and(|project| !visible.contains(project));
+        Ok::<_, StoreError>(projects.iter().position(hidden))
+    });
+    Ok(hidden.await.map_err(|_| Refusal::failed())??)
 }
 
 fn covered(snapshot: &Snapshot, receipt: &Receipt) -> Result<bool, StoreError> {

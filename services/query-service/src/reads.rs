@@ -134,7 +134,7 @@ async fn read<T: Send + 'static>(
     headers: &HeaderMap,
     read: impl FnOnce(&Inner, &Snapshot, &VisibleSet) -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
-    covered::wait(service.inner(), headers).await?;
+    covered::wait(service.inner(), service.caller(headers), headers).await?;
     let (inner, caller): (Arc<Inner>, Caller) = (service.inner().clone(), service.caller(headers));
     let work = move || {
         let snapshot = inner.reader.snapshot()?;

@@ -82,7 +82,7 @@ async fn ask(service: &QueryService, headers: &HeaderMap, asked: Asked) -> Respo
         let why = "brackets are nested more than 100 deep: write the query flatter";
         return refused(Refusal::new(StatusCode::BAD_REQUEST, why));
     }
-    if let Err(refusal) = covered::wait(inner, headers).await {
+    if let Err(refusal) = covered::wait(inner, service.caller(headers), headers).await {
         return refused(refusal);
     }
     let turn = inner.slots.clone().acquire_owned();

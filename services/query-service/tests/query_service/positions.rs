@@ -63,10 +63,13 @@ async fn a_read_waits_until_the_views_have_it() {
 
 #[tokio::test]
 async fn hidden_and_absent_projects_end_alike_at_the_deadline() {
-    let rig = Rig::with(Config {
+    let mut rig = Rig::with(Config {
         position_seconds: 1,
         ..Config::default()
     });
+    rig.note(3, &answered(41));
+    let request = waiting(ASK, "renku.push-events.v1/3@42;project=3");
+    assert_eq!(rig.ask_admin(request, TOKEN).await.status, StatusCode::OK);
     let mut told = Vec::new();
     for project in [3, 99] {
         let answer = rig
