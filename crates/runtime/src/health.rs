@@ -94,7 +94,11 @@ impl Component {
         if before.as_ref() != Some(&why) {
             match why {
                 None => tracing::info!(component = %self.name, "component is ready"),
-                Some(why) => tracing::warn!(component = %self.name, why, "component is not ready"),
+                // Worth a warning only if it had been ready: at the start everything has to catch up.
+                Some(why) if before == Some(None) => {
+                    tracing::warn!(component = %self.name, why, "component is not ready any more");
+                }
+                Some(why) => tracing::info!(component = %self.name, why, "component is not ready yet"),
             }
         }
     }

@@ -43,7 +43,7 @@ impl Default for Config {
             refused_most_seconds: 300,
             give_up_hours: 72,
             cached_sections: 50_000,
-            grace_seconds: 20,
+            grace_seconds: 12,
         }
     }
 }

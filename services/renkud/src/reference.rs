@@ -3,73 +3,41 @@ use runtime::{MetricSpec, failpoint, metrics};
 use crate::cli::Reference;
 
 /// Every setting: key, default, meaning.
+#[rustfmt::skip] // A table: one line a setting.
 const SETTINGS: &[(&str, &str, &str)] = &[
-    (
-        "data",
-        "`./data`",
-        "Folder for the log, the blobs, the views and the mirrors. Flag `--data`.",
-    ),
-    (
-        "listen",
-        "`127.0.0.1:8080`",
-        "Public listener. Off loopback it needs identity. Flag `--listen`.",
-    ),
-    (
-        "admin_listen",
-        "`127.0.0.1:8081`",
-        "Listener for `/metrics`, `/health/*`, `/admin/*`. Flag `--admin-listen`.",
-    ),
-    (
-        "public_url",
-        "`http://` and the public listener",
-        "How users reach this installation.",
-    ),
-    (
-        "rdf.host",
-        "host of `public_url`",
-        "The host in every IRI made here. A change rebuilds the views.",
-    ),
-    (
-        "gitlab.url",
-        "none: needed by commit-fetcher",
-        "GitLab's address. No other host is ever asked, redirects are not followed.",
-    ),
-    (
-        "gitlab.token",
-        "none",
-        "Secret. The service's token (`read_api`, `read_repository`), used where a project has none.",
-    ),
-    (
-        "hooks.secrets",
-        "none: needed by webhook-service",
-        "Secrets, a list. The first signs hook tokens, all are accepted.",
-    ),
-    (
-        "bus.kind",
-        "`embedded`",
-        "`embedded`: the log in the data folder, which belongs to one process.",
-    ),
-    (
-        "admin.token",
-        "none",
-        "Secret, 16 characters or more. Asked for on the admin listener; needed off loopback.",
-    ),
-    (
-        "admin.tls.certificate",
-        "none",
-        "PEM file with the certificate chain of the admin listener; needed off loopback.",
-    ),
+    ("data", "`./data`", "Folder for the log, the blobs, the views and the mirrors. Flag `--data`."),
+    ("listen", "`127.0.0.1:8080`", "Public listener. Off loopback it needs identity. Flag `--listen`."),
+    ("admin_listen", "`127.0.0.1:8081`", "Listener for `/metrics`, `/health/*`, `/admin/*`. Flag `--admin-listen`."),
+    ("public_url", "`http://` and the public listener", "How users reach this installation."),
+    ("rdf.host", "host of `public_url`", "The host in every IRI made here. A change rebuilds the views."),
+    ("gitlab.url", "none: needed by commit-fetcher", "GitLab's address. No other host is ever asked, redirects are not followed."),
+    ("gitlab.token", "none", "Secret. The service's token (`read_api`, `read_repository`), used where a project has none."),
+    ("hooks.secrets", "none: needed by webhook-service", "Secrets, a list. The first signs hook tokens, all are accepted."),
+    ("bus.kind", "`embedded`", "`embedded`: the log in the data folder, which belongs to one process."),
+    ("fetcher.concurrency", "8", "How many projects are looked at at once, 1 to 256."),
+    ("fetcher.retry_first_ms", "500", "The first wait after GitLab failed, in milliseconds; it doubles each time."),
+    ("fetcher.retry_most_seconds", "60", "The longest of these waits, in seconds."),
+    ("fetcher.give_up_hours", "72", "Push events that could not be answered for this long are parked, in hours; below the 168 that their topic keeps."),
+    ("fetcher.cached_sections", "50000", "How many sections of metadata lists are remembered."),
+    ("fetcher.grace_seconds", "12", "How long looks may take to end at a stop, in seconds."),
+    ("generator.concurrency", "2", "How many graphs are made at once, 1 to 256."),
+    ("generator.cache_mib", "256", "How much memory may be kept so that the next push is cheap, in MiB."),
+    ("generator.grace_seconds", "12", "How long the work in hand may take to end at a stop, in seconds."),
+    ("store.map_size", "1024", "Largest size of the view's file, in GiB. Address space only: the file grows as data comes."),
+    ("store.max_readers", "1024", "Reads under way at once, over all processes of the node."),
+    ("store.snapshot_age", "120", "How old a read may get, in seconds."),
+    ("store.transaction_bytes", "16777216", "Most bytes of triples that change in one transaction; larger changes go in steps."),
+    ("limits.query_seconds", "60", "Seconds that a query may take, the sending of its answer included."),
+    ("limits.query_rows", "10000000", "Rows or triples of an answer."),
+    ("limits.query_quads", "500000000", "Quads that a query may look at."),
+    ("limits.queries", "8", "Queries at one time; more wait their turn."),
+    ("limits.queue_seconds", "5", "Seconds that a query may wait for its turn."),
+    ("limits.position_seconds", "30", "Seconds that a read with `Renku-Position` may wait for the views."),
+    ("admin.token", "none", "Secret, 16 characters or more. Asked for on the admin listener, where its bearer sees everything; needed off loopback."),
+    ("admin.tls.certificate", "none", "PEM file with the certificate chain of the admin listener; needed off loopback."),
     ("admin.tls.key", "none", "PEM file with its private key."),
-    (
-        "log.format",
-        "`text`",
-        "`text` for people, `json` for machines. Logs go to standard error.",
-    ),
-    (
-        "log.filter",
-        "`info`",
-        "A level, or `target=level` pairs: `info,bus=debug`.",
-    ),
+    ("log.format", "`text`", "`text` for people, `json` for machines. Logs go to standard error."),
+    ("log.filter", "`info`", "A level, or `target=level` pairs: `info,bus=debug`."),
 ];
 
 /// The keys of all settings.

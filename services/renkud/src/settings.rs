@@ -140,13 +140,10 @@ impl Settings {
         if !settings.public_url.is_empty() {
             host_of(&settings.public_url).map_err(|error| blame("public_url", format!("{error:#}")))?;
         }
-        if !is_host(&settings.rdf_host()?) {
-            return Err(blame(
-                "rdf.host",
-                "a host name is needed, with a port at most".to_owned(),
-            )
-            .into());
-        }
+        settings
+            .rdf_host()?
+            .parse::<rdf::Host>()
+            .map_err(|error| blame("rdf.host", error.to_string()))?;
         AdminExposure {
             address: settings.admin_listen,
             token: settings.admin.token.as_ref(),

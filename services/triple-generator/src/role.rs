@@ -30,7 +30,7 @@ impl Default for Config {
         Self {
             concurrency: 2,
             cache_mib: 256,
-            grace_seconds: 20,
+            grace_seconds: 12,
         }
     }
 }
