@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use model::{Position, ProjectId};
 use parking_lot::Mutex;
-use runtime::{BoxError, Edges, Stop};
+use runtime::{BoxError, Edges, Stop, failpoint};
 use store::{Inventory, LargeLoad, Piece, PieceKey};
 use tokio::sync::{mpsc, oneshot};
 
@@ -246,6 +246,7 @@ impl Writing {
 
     /// Commits in one transaction what came together; one by one if a batch of it is stale, so that it spoils no other.
     async fn commit_together(&mut self, together: Vec<(Batch, Reply<Committed>)>) -> Result<bool, BoxError> {
+        failpoint!("graph-writer.before-transaction")?;
         let (batches, replies): (Vec<_>, Vec<_>) = together.into_iter().unzip();
         let batches = Arc::new(batches);
         let results = match self.commit(&batches, 0..batches.len()).await? {
@@ -264,6 +265,7 @@ impl Writing {
                 results
             }
         };
+        failpoint!("graph-writer.after-transaction")?;
         let mut garbage = false;
         for (result, reply) in results.into_iter().zip(replies) {
             garbage |= result

@@ -18,7 +18,9 @@ const FOLDER: &str = "GRAPH_WRITER_TEST_FOLDER";
 const VIEW: &str = "GRAPH_WRITER_TEST_VIEW";
 const PLAN: &str = "GRAPH_WRITER_TEST_PLAN";
 
-const POINTS: [&str; 5] = [
+const POINTS: [&str; 7] = [
+    "graph-writer.before-transaction",
+    "graph-writer.after-transaction",
     "graph-writer.before-commit",
     "graph-writer.after-commit",
     "graph-writer.before-next-poll",
