@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use axum::Router;
 use blobs::{Blobs, FolderBlobs};
 use bus::{Bus, EmbeddedBus, EmbeddedOptions};
 use model::LogId;
