@@ -51,8 +51,8 @@ pub(super) fn write(moment: &Moment, fixtures: &[Row], generated: &[Row]) -> Rep
     report.table(&fixture_table(fixtures));
     report.section("Generated repositories");
     report.paragraph(
-        "CPU for each triple with start-up removed: what a program takes on `empty-init` is taken away first. Both \
-         exports were compared as sets of N-Triples before they were timed.",
+        "CPU for each triple with start-up removed: what a program takes on `empty-init` is taken away first. Up to \
+         1,000 activities both exports were compared as sets of N-Triples before they were timed.",
     );
     report.table(&generated_table(fixtures, generated));
     report

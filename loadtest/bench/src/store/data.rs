@@ -163,7 +163,7 @@ impl Writer {
         lines.say(OWN_NODE, renku("hasPlan"), &node);
         lines.say(&node, TYPE, format!("<{PROV}Plan>"));
         lines.say(&node, schema("name"), format!("\"plan-{plan}\""));
-        if plan % 2 == 0 {
+        if plan.is_multiple_of(2) {
             let word = self.some_word();
             lines.say(&node, schema("description"), format!("\"step {plan} of {word}\""));
         }
