@@ -6,7 +6,8 @@ use std::time::Duration;
 use access::{Caller, VisibleSet};
 use bus::{Bus, ReadLimits, restore, value_of};
 use events::{
-    COMMITS, Decoder, EVENT_STATUS, PROJECT_GRAPHS, PROJECTS, PUSH_EVENTS, PUSH_EVENTS_BACKFILL, ProjectGraph,
+    COMMITS, CommitFetched, Decoder, EVENT_STATUS, EventStatus, PROJECT_GRAPHS, PROJECTS, PUSH_EVENTS,
+    PUSH_EVENTS_BACKFILL, ProjectGraph, ProjectRecord,
 };
 use model::{ProjectId, TopicName};
 use store::{ProjectNotes, Query, QueryLimits, RowFormat, Snapshot, Stop, TripleFormat};
@@ -199,6 +200,41 @@ fn every_push_is_answered_for(world: &World, snapshot: &Snapshot) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// What the log says of each project, for whoever reads a failing schedule.
+pub fn print_log(world: &World) {
+    let decoder = Decoder::default();
+    let mut lines = Vec::new();
+    for topic in [PUSH_EVENTS, PROJECTS, COMMITS, PROJECT_GRAPHS, EVENT_STATUS] {
+        let read = restore(&world.log, &topic, None, ReadLimits::default(), |record| {
+            let place = format!(
+                "{} {topic}@{}",
+                String::from_utf8_lossy(&record.key),
+                record.offset
+            );
+            let said = match topic.as_str() {
+                "renku.projects.v1" => format!("{:?}", value_of::<ProjectRecord>(&decoder, &record)),
+                "renku.commits.v1" => value_of::<CommitFetched>(&decoder, &record)
+                    .map(|c| format!("{:?}", c.map(|c| (c.sha, c.title, c.envelope))))
+                    .unwrap_or_default(),
+                "renku.project-graphs.v1" => value_of::<ProjectGraph>(&decoder, &record)
+                    .map(|g| {
+                        format!(
+                            "{:?}",
+                            g.map(|g| (g.digest(), g.graph.map(|g| g.sha), g.envelope))
+                        )
+                    })
+                    .unwrap_or_default(),
+                "renku.event-status.v1" => format!("{:?}", value_of::<EventStatus>(&decoder, &record)),
+                _ => String::new(),
+            };
+            lines.push(format!("{place}: {said}"));
+        });
+        let _ = block_on(read);
+    }
+    lines.sort_unstable();
+    println!("{}", lines.join("\n"));
 }
 
 /// The compacted log's last word on each project is what the view holds.

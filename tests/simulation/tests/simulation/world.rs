@@ -146,7 +146,12 @@ pub fn run(schedule: &Schedule, aloud: bool) -> Result<Totals, String> {
         world.take_step(*number);
     }
     world.heal();
-    check::check(&mut world)?;
+    if let Err(why) = check::check(&mut world) {
+        if aloud {
+            check::print_log(&world);
+        }
+        return Err(why);
+    }
     let Trips { tripped, .. } = *world.trips.borrow();
     world.totals.add_up("failpoint", tripped);
     Ok(std::mem::take(&mut world.totals))
