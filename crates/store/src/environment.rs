@@ -54,6 +54,30 @@ pub(crate) struct Shared {
     pub(crate) path: PathBuf,
 }
 
+/// Says to other processes that a folder has its writer. The operating system lets go of it when the process dies.
+pub(crate) struct WriterLock(File);
+
+impl WriterLock {
+    fn take(path: &Path) -> Result<Self, StoreError> {
+        let file = File::create(path.join("writer.lock"))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(StoreError::AlreadyWritten {
+                path: path.to_owned(),
+            }),
+            Err(TryLockError::Error(error)) => Err(error.into()),
+        }
+    }
+}
+
+impl Drop for WriterLock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child process that is just being started has the file open, too, for a moment.
+        // If unlocking fails, closing does it later.
+        let _ = self.0.unlock();
+    }
+}
+
 /// Opens a folder for writing and reading, and makes it if need be.
 ///
 /// # Errors
@@ -61,16 +85,7 @@ pub(crate) struct Shared {
 /// [`StoreError::OtherFormat`] when the folder has to be deleted and rebuilt.
 pub fn open(path: &Path, options: StoreOptions) -> Result<(Writer, Reader), StoreError> {
     std::fs::create_dir_all(path)?;
-    let lock = File::create(path.join("writer.lock"))?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            return Err(StoreError::AlreadyWritten {
-                path: path.to_owned(),
-            });
-        }
-        Err(TryLockError::Error(error)) => return Err(error.into()),
-    }
+    let lock = WriterLock::take(path)?;
     let env = environment(path, &options, EnvFlags::empty())?;
     env.clear_stale_readers()?;
     let mut txn = env.write_txn()?;

@@ -49,7 +49,7 @@ pub enum StoreError {
     #[error("the view has reached store.map_size: stop the node, raise store.map_size, start it again")]
     MapFull,
     /// Nothing of the transaction was written. Works again when there is room.
-    #[error("the disk that holds the view is full: make room, nothing else is needed")]
+    #[error("the disk that holds the view is full, or fails: make room, nothing else is needed")]
     DiskFull(#[source] heed::Error),
     /// Too many snapshots at once.
     #[error("all {0} reader slots of the view are taken: try again, or raise store.max_readers")]
@@ -104,15 +104,18 @@ impl From<heed::Error> for StoreError {
     fn from(error: heed::Error) -> Self {
         match &error {
             heed::Error::Mdb(heed::MdbError::MapFull) => Self::MapFull,
-            heed::Error::Io(io)
-                if matches!(
-                    io.kind(),
-                    std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
-                ) =>
-            {
-                Self::DiskFull(error)
-            }
+            heed::Error::Io(io) if is_full(io) => Self::DiskFull(error),
             _ => Self::Lmdb(error),
         }
     }
+}
+
+/// `EIO` of Linux. LMDB says it when a write came to less than it should, which a disk that has just become full does.
+const SHORT_WRITE: i32 = 5;
+
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+    ) || error.raw_os_error() == Some(SHORT_WRITE)
 }

@@ -1,6 +1,5 @@
 //! The only writer of a view: one transaction changes data, facts and positions.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use heed::RwTxn;
@@ -8,7 +7,7 @@ use model::{Digest, Generation, LogId, Offset, Partition, Position, ProjectId, T
 
 use crate::change::{Difference, Facts, GraphState, Pending, Piece, PieceKey, allows};
 use crate::dictionary::Dictionary;
-use crate::environment::Shared;
+use crate::environment::{Shared, WriterLock};
 use crate::error::StoreError;
 use crate::interning::{self, TermCache};
 use crate::order::Gid;
@@ -24,12 +23,12 @@ const LOGGED: usize = 256;
 /// Writes a view. There is one per folder, over all processes.
 pub struct Writer {
     pub(crate) shared: Arc<Shared>,
-    /// Held for the writer's life; the operating system lets go of it when the process dies.
-    _lock: File,
+    /// Held for the writer's life.
+    _lock: WriterLock,
 }
 
 impl Writer {
-    pub(crate) fn new(shared: Arc<Shared>, lock: File) -> Result<Self, StoreError> {
+    pub(crate) fn new(shared: Arc<Shared>, lock: WriterLock) -> Result<Self, StoreError> {
         let mut writer = Self { shared, _lock: lock };
         writer.disown_loads()?;
         Ok(writer)

@@ -50,7 +50,7 @@ fn applied(reader: &Reader) -> u64 {
 
 fn apply_next(writer: &mut Writer, record: u64) {
     let (before, now) = (after(record - 1), after(record));
-    if record % 7 == 0 {
+    if record.is_multiple_of(7) {
         let mut batch = writer.begin().unwrap();
         let load = batch.begin_load(project(1)).unwrap();
         batch.commit().unwrap();

@@ -225,3 +225,74 @@ fn another_process_reads_while_one_writes() {
     let (writer, _reader) = open(folder.path());
     writer.clear_stale_readers().unwrap();
 }
+
+/// A file system of its own, as small as a disk that is soon full.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    /// None where file systems may not be mounted.
+    fn mount(bytes: usize) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs"])
+            .arg(folder.path())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success());
+        mounted.then_some(Self(folder))
+    }
+
+    fn grow(&self, bytes: usize) {
+        let status = Command::new("mount")
+            .args(["-o", &format!("remount,size={bytes}")])
+            .arg(self.0.path())
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn a_full_disk_loses_nothing_and_works_again_with_room() {
+    let Some(disk) = SmallDisk::mount(2 << 20) else {
+        println!("file systems may not be mounted here: nothing was tried");
+        return;
+    };
+    let (mut writer, reader) = open(&disk.0.path().join("view"));
+    let mut batch = writer.begin().unwrap();
+    known(1).put_all(&mut batch, project(1));
+    batch.commit().unwrap();
+    let mut large = known(2);
+    let said = (0..30_000).map(|n| format!("<urn:a:{n}> <urn:a:p> \"{n}\" ."));
+    large.pieces.insert("/large".into(), said.collect());
+    let apply = |writer: &mut store::Writer| {
+        writer.begin().and_then(|mut batch| {
+            batch.apply_graph(project(1), &large.state(), &large.difference(&known(1).pieces))?;
+            batch.commit()
+        })
+    };
+    let value = "SELECT ?o { <urn:a:s> <urn:a:p> ?o }";
+    for _ in 0..3 {
+        let full = apply(&mut writer).unwrap_err();
+        assert!(
+            matches!(full, StoreError::DiskFull(_)) && full.is_transient(),
+            "{full:?}"
+        );
+        assert_eq!(
+            ask(&reader.snapshot().unwrap(), Caller::Anonymous, value),
+            ["\"generation 1\""]
+        );
+    }
+    disk.grow(64 << 20);
+    apply(&mut writer).unwrap();
+    assert_eq!(
+        ask(&reader.snapshot().unwrap(), Caller::Anonymous, value),
+        ["\"generation 2\""]
+    );
+}
