@@ -17,6 +17,8 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     ("fetcher.concurrency", "8", "How many projects are looked at at once, 1 to 256."),
     ("fetcher.retry_first_ms", "500", "The first wait after GitLab failed, in milliseconds; it doubles each time."),
     ("fetcher.retry_most_seconds", "60", "The longest of these waits, in seconds."),
+    ("fetcher.refused_first_ms", "15000", "The first wait after GitLab refused the token, in milliseconds; it doubles each time."),
+    ("fetcher.refused_most_seconds", "300", "The longest of these waits, in seconds."),
     ("fetcher.give_up_hours", "72", "Push events that could not be answered for this long are parked, in hours; below the 168 that their topic keeps."),
     ("fetcher.cached_sections", "50000", "How many sections of metadata lists are remembered."),
     ("fetcher.grace_seconds", "12", "How long looks may take to end at a stop, in seconds."),
