@@ -1,4 +1,4 @@
-//! The export of a whole project or of a range of revisions, as `renku graph export` makes it.
+//! Loads objects and writes them, as `renku graph export` does.
 //!
 //! Files are loaded in the CLI's order, because the first loaded embedded object with an id wins over later ones. In a full
 //! export every object is written as soon as it is loaded and then dropped: all that its nested objects can resolve to is
@@ -10,137 +10,16 @@ use std::sync::Arc;
 use rdf::{Graph, Host, Known, TermId};
 
 use crate::class::Class;
-use crate::decode::{decode, read_state};
+use crate::decode::decode;
 use crate::document::Documents;
 use crate::emit;
 use crate::error::{Damage, MetadataError};
 use crate::object::{KeyMap, ObjectFile, Value};
 use crate::oid::{file_of, oid_of};
-use crate::reader::{Entry, Reader, read_list};
-use crate::source::ObjectSource;
-use crate::version;
+use crate::reader::{Entry, Reader};
 
 /// The most objects with a file of their own that are read for one project.
 pub const MAX_OBJECTS: usize = 200_000;
-
-/// The graph of everything that a project's newest state holds: what `renku graph export --full` prints.
-pub fn export_full(source: &dyn ObjectSource, host: Host) -> Result<Graph, MetadataError> {
-    let mut reader = Reader::new(source);
-    let root = version::check(&mut reader)?;
-    let mut export = Export::new(reader, host, true);
-    let project = export.project(root.oid("project").unwrap_or("project"))?;
-
-    let activities = export.reader.index(&root, "activities")?;
-    let mut top = export.load_all(&activities, "activities")?;
-    let collections = export.reader.index(&root, "activity-collections")?;
-    let collections: Vec<Entry> = collections
-        .into_iter()
-        .filter(|entry| entry.class == Class::WorkflowFileActivityCollection)
-        .collect();
-    for &activity in &top.clone() {
-        export.load_plans(activity)?;
-    }
-    for entry in &collections {
-        let collection = export.load(&entry.oid, ".renku/metadata/activity-collections")?;
-        export.load_plans(collection)?;
-        top.push(collection);
-    }
-    let plans = export.reader.index(&root, "plans")?;
-    let plans = plans
-        .into_iter()
-        .filter(|entry| !export.is_loaded(&entry.oid))
-        .collect::<Vec<_>>();
-    top.extend(export.load_all(&plans, "plans")?);
-    top.push(project);
-
-    let tags = export.reader.index(&root, "datasets-tags")?;
-    let tags: HashMap<&str, &str> = tags.iter().map(|entry| (&*entry.key, &*entry.oid)).collect();
-    for entry in export.reader.index(&root, "datasets-provenance-tails")? {
-        let tail = export.load(&entry.oid, ".renku/metadata/datasets-provenance-tails")?;
-        top.push(tail);
-        let slug = export.loaded(tail).and_then(|l| l.slug.clone());
-        if let Some(list) = slug.and_then(|slug| tags.get(&*slug)) {
-            for (tag, _) in export
-                .reader
-                .need(list, ".renku/metadata/datasets-tags", |text| Ok(read_list(text)?))?
-            {
-                top.push(export.place_of(&tag));
-            }
-        }
-        export.ancestors(tail, &mut top)?;
-    }
-    export.convert(&top)?;
-    export.finish(&top)
-}
-
-/// The graph of the objects whose files a range of commits changed: what `renku graph export --revision` prints.
-/// `names` are the last components of the changed paths, in the order of the commits and of the paths in each.
-pub fn export_revision(
-    source: &dyn ObjectSource,
-    host: Host,
-    names: &[String],
-) -> Result<Graph, MetadataError> {
-    let mut reader = Reader::new(source);
-    let root = version::check(&mut reader)?;
-    let mut export = Export::new(reader, host, false);
-    for oid in root.oids() {
-        export.know(oid);
-    }
-    export.know("root");
-    export.project(root.oid("project").unwrap_or("project"))?;
-    let mut top = Vec::new();
-    for name in names {
-        let place = export.place_of(name);
-        if !export.files[place].known {
-            export.know(name);
-            match export
-                .reader
-                .need(name, "a commit of the range", |text| Ok(read_state(text)?.class))?
-            {
-                class if is_exported(class) || class == Class::WorkflowFileActivityCollection => {
-                    export.load(name, "a commit of the range")?;
-                }
-                _ => {
-                    let references = export.reader.need(name, "a commit of the range", |text| {
-                        Ok(read_state(text)?.references)
-                    })?;
-                    for reference in references {
-                        export.know(&reference.oid);
-                    }
-                }
-            }
-        }
-        top.push(place);
-    }
-    let mut kept = Vec::new();
-    let mut seen = HashSet::new();
-    for place in top.into_iter().filter(|&place| seen.insert(place)) {
-        let oid = export.files[place].oid.clone();
-        let class = match export.loaded(place) {
-            Some(loaded) => loaded.class,
-            None => export
-                .reader
-                .need(&oid, "a commit of the range", |text| Ok(read_state(text)?.class))?,
-        };
-        if is_exported(class) {
-            kept.push(place);
-        }
-    }
-    export.convert(&kept)?;
-    for &place in &kept {
-        export.emit(place)?;
-    }
-    export.finish(&kept)
-}
-
-/// What a revision's export takes from the files that changed.
-fn is_exported(class: Class) -> bool {
-    class.is_plan()
-        || matches!(
-            class,
-            Class::Project | Class::Dataset | Class::DatasetTag | Class::Activity
-        )
-}
 
 /// Where the winning object of an id is, and its term.
 #[derive(Clone, Copy)]
@@ -152,9 +31,9 @@ struct Winner {
 
 /// A file that something named.
 pub(crate) struct File {
-    oid: Box<str>,
+    pub(crate) oid: Box<str>,
     /// Loaded, or referenced by something loaded.
-    known: bool,
+    pub(crate) known: bool,
     pub(crate) loaded: Option<Loaded>,
 }
 
@@ -169,7 +48,7 @@ pub(crate) struct Loaded {
     /// Its sub-plans are loaded, or about to be.
     walked: bool,
     sub_plans: Box<[u32]>,
-    slug: Option<Box<str>>,
+    pub(crate) slug: Option<Box<str>>,
     ancestor: Option<Box<str>>,
     stored_id: Box<str>,
     /// The annotations of the file's own object, if some body has blank nodes.
@@ -204,7 +83,7 @@ pub(crate) struct Export<'s> {
 }
 
 impl<'s> Export<'s> {
-    fn new(reader: Reader<'s>, host: Host, eager: bool) -> Self {
+    pub(crate) fn new(reader: Reader<'s>, host: Host, eager: bool) -> Self {
         Self {
             reader,
             graph: Graph::new(host),
@@ -221,7 +100,7 @@ impl<'s> Export<'s> {
         }
     }
 
-    fn place_of(&mut self, oid: &str) -> usize {
+    pub(crate) fn place_of(&mut self, oid: &str) -> usize {
         if let Some(&place) = self.places.get(oid) {
             return place as usize;
         }
@@ -235,22 +114,22 @@ impl<'s> Export<'s> {
         place
     }
 
-    fn know(&mut self, oid: &str) {
+    pub(crate) fn know(&mut self, oid: &str) {
         let place = self.place_of(oid);
         self.files[place].known = true;
     }
 
-    fn loaded(&self, place: usize) -> Option<&Loaded> {
+    pub(crate) fn loaded(&self, place: usize) -> Option<&Loaded> {
         self.files[place].loaded.as_ref()
     }
 
-    fn is_loaded(&self, oid: &str) -> bool {
+    pub(crate) fn is_loaded(&self, oid: &str) -> bool {
         self.places
             .get(oid)
             .is_some_and(|&place| self.files[place as usize].loaded.is_some())
     }
 
-    fn project(&mut self, oid: &str) -> Result<usize, MetadataError> {
+    pub(crate) fn project(&mut self, oid: &str) -> Result<usize, MetadataError> {
         let place = self.load(oid, ".renku/metadata/root")?;
         if let Some(loaded) = self.files[place].loaded.as_ref() {
             self.project_term = loaded.term;
@@ -259,7 +138,7 @@ impl<'s> Export<'s> {
         Ok(place)
     }
 
-    fn load_all(&mut self, entries: &[Entry], index: &str) -> Result<Vec<usize>, MetadataError> {
+    pub(crate) fn load_all(&mut self, entries: &[Entry], index: &str) -> Result<Vec<usize>, MetadataError> {
         let needed_by = format!(".renku/metadata/{index}");
         entries
             .iter()
@@ -268,7 +147,7 @@ impl<'s> Export<'s> {
     }
 
     /// The plan of an activity or a collection, and what it is made of: depth first, from the last to the first.
-    fn load_plans(&mut self, owner: usize) -> Result<(), MetadataError> {
+    pub(crate) fn load_plans(&mut self, owner: usize) -> Result<(), MetadataError> {
         let Some(plan) = self.loaded(owner).and_then(|loaded| loaded.plan) else {
             return Ok(());
         };
@@ -285,7 +164,7 @@ impl<'s> Export<'s> {
     }
 
     /// Loads the datasets that one was derived from.
-    fn ancestors(&mut self, tail: usize, top: &mut Vec<usize>) -> Result<(), MetadataError> {
+    pub(crate) fn ancestors(&mut self, tail: usize, top: &mut Vec<usize>) -> Result<(), MetadataError> {
         let mut current = tail;
         let mut chain = HashSet::from([tail]);
         while let Some(id) = self.loaded(current).and_then(|loaded| loaded.ancestor.clone()) {
@@ -312,7 +191,7 @@ impl<'s> Export<'s> {
     }
 
     /// Loads a file, unless it is loaded already.
-    fn load(&mut self, oid: &str, needed_by: &str) -> Result<usize, MetadataError> {
+    pub(crate) fn load(&mut self, oid: &str, needed_by: &str) -> Result<usize, MetadataError> {
         let place = self.place_of(oid);
         if self.files[place].loaded.is_some() {
             return Ok(place);
@@ -369,7 +248,7 @@ impl<'s> Export<'s> {
     }
 
     /// Loads what the conversion of these objects needs beyond what is loaded: nested objects, depth first.
-    fn convert(&mut self, top: &[usize]) -> Result<(), MetadataError> {
+    pub(crate) fn convert(&mut self, top: &[usize]) -> Result<(), MetadataError> {
         let mut done: Vec<u8> = Vec::new();
         for &place in top {
             let oid = self.files[place].oid.clone();
@@ -421,7 +300,7 @@ impl<'s> Export<'s> {
     }
 
     /// Writes an object with everything nested in it. Nothing is written twice.
-    fn emit(&mut self, place: usize) -> Result<(), MetadataError> {
+    pub(crate) fn emit(&mut self, place: usize) -> Result<(), MetadataError> {
         let Some(loaded) = self.files[place].loaded.as_mut() else {
             return Ok(());
         };
@@ -547,7 +426,7 @@ impl<'s> Export<'s> {
         }
     }
 
-    fn finish(mut self, top: &[usize]) -> Result<Graph, MetadataError> {
+    pub(crate) fn finish(mut self, top: &[usize]) -> Result<Graph, MetadataError> {
         for pending in std::mem::take(&mut self.pending) {
             let Some(target) = self.loaded(pending.file as usize).map(|loaded| loaded.term) else {
                 continue;

@@ -5,23 +5,28 @@
 
 mod body;
 mod class;
+mod context;
 mod decode;
 mod document;
 mod emit;
 mod error;
 mod expand;
 mod export;
+mod full;
 mod inflate;
 mod json;
 mod object;
 mod oid;
 mod pieces;
 mod reader;
+mod revision;
 mod source;
 mod version;
 
 pub use error::{Damage, MetadataError, RENKU_VERSION, SUPPORTED_VERSION, SourceError};
-pub use export::{MAX_OBJECTS, export_full, export_revision};
+pub use export::MAX_OBJECTS;
+pub use full::export_full;
 pub use inflate::MAX_OBJECT_BYTES;
 pub use pieces::{MAX_TRIPLES, PiecesChange, ProjectPieces};
+pub use revision::export_revision;
 pub use source::ObjectSource;

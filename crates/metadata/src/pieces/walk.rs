@@ -19,6 +19,16 @@ pub(super) struct Anchor {
     number: u32,
 }
 
+impl Anchor {
+    /// No index led to it.
+    pub(super) fn is_loose(self) -> bool {
+        self.phase == LOOSE
+    }
+}
+
+/// The phase of what is found below top-level objects only.
+const LOOSE: u8 = 6;
+
 /// An entry of a tree.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Leaf {
@@ -37,8 +47,8 @@ impl State {
     /// Visits all objects in load order; gives the top-level ones in the order of the export.
     pub(super) fn walk(&mut self, turn: &mut Turn<'_>, root: &Root) -> Result<Vec<u32>, MetadataError> {
         let project = self.place_of(root.oid("project").unwrap_or("project"));
-        self.visit(turn, project, Anchor::default(), "root")?;
         self.set_project(project);
+        self.visit(turn, project, Anchor::default(), "root")?;
 
         let activities = self.index(turn, root, "activities")?;
         let mut top = Vec::with_capacity(activities.len() * 2);
@@ -78,8 +88,23 @@ impl State {
             top.push(leaf.place);
         }
         top.push(project);
-        self.datasets(turn, root, &mut top)?;
-        self.nested(turn, &top)?;
+        let mut tags = Vec::new();
+        self.datasets(turn, root, &mut top, &mut tags)?;
+        tags.retain(|&tag| !self.is_visited(turn, tag));
+        if self.is_covered(turn) {
+            for tag in tags {
+                self.visit(turn, tag, tag_anchor(self.oid(tag)), "datasets-tags")?;
+            }
+            // Only what is new can close a circle.
+            let fresh = turn.fresh.clone();
+            self.nested(turn, &fresh)?;
+        } else {
+            let before = turn.ranks;
+            self.nested(turn, &top)?;
+            tags.sort_unstable();
+            tags.dedup();
+            self.set_loose((turn.ranks - before) as usize - tags.len());
+        }
         Ok(top)
     }
 
@@ -91,7 +116,7 @@ impl State {
         key: u64,
         phase: u8,
     ) -> Result<(), MetadataError> {
-        let Some(plan) = self.outline(owner).and_then(|outline| outline.plan) else {
+        let Some(plan) = self.plan(owner) else {
             return Ok(());
         };
         if self.is_walked(turn, plan) {
@@ -117,6 +142,7 @@ impl State {
         turn: &mut Turn<'_>,
         root: &Root,
         top: &mut Vec<u32>,
+        all_tags: &mut Vec<u32>,
     ) -> Result<(), MetadataError> {
         let tags: HashMap<u64, u32> = self
             .index(turn, root, "datasets-tags")?
@@ -137,6 +163,7 @@ impl State {
             if let Some(&list) = slug.and_then(|slug| tags.get(&key_hash(slug))) {
                 let tags = self.list(turn, list)?;
                 top.extend_from_slice(&tags);
+                all_tags.extend(tags);
             }
             let mut chain = HashSet::from([leaf.place]);
             let mut current = leaf.place;
@@ -163,7 +190,7 @@ impl State {
         let mut done: Vec<u8> = vec![0; self.object_count()];
         for &place in top {
             let mut anchor = Anchor {
-                phase: 6,
+                phase: LOOSE,
                 key: 0,
                 number: 0,
             };
@@ -178,9 +205,10 @@ impl State {
                     }
                     if !self.is_visited(turn, place) {
                         if anchor.key == 0 {
-                            anchor.key = key_hash(self.oid(top_of(&stack)));
+                            anchor = tag_anchor(self.oid(top_of(&stack)));
+                        } else {
+                            anchor.number += 1;
                         }
-                        anchor.number += 1;
                         if place == owner {
                             // Only tags are not loaded before.
                             self.visit(turn, place, anchor, "datasets-tags")?;
@@ -212,6 +240,15 @@ impl State {
             }
         }
         Ok(())
+    }
+}
+
+/// The anchor of the first object that is found below a top-level one, or of that itself.
+fn tag_anchor(oid: &str) -> Anchor {
+    Anchor {
+        phase: LOOSE,
+        key: key_hash(oid),
+        number: 1,
     }
 }
 
