@@ -9,7 +9,7 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     ("listen", "`127.0.0.1:8080`", "Public listener. Off loopback it needs identity. Flag `--listen`."),
     ("admin_listen", "`127.0.0.1:8081`", "Listener for `/metrics`, `/health/*`, `/admin/*`. Flag `--admin-listen`."),
     ("public_url", "`http://` and the public listener", "How users reach this installation."),
-    ("rdf.host", "host of `public_url`", "The host in every IRI made here. A change rebuilds the views."),
+    ("rdf.host", "host of `public_url`, else `localhost`", "The host in every IRI made here. A change rebuilds the views."),
     ("gitlab.url", "none: needed by commit-fetcher", "GitLab's address. No other host is ever asked, redirects are not followed."),
     ("gitlab.token", "none", "Secret. The service's token (`read_api`, `read_repository`), used where a project has none."),
     ("hooks.secrets", "none: needed by webhook-service", "Secrets, a list. The first signs hook tokens, all are accepted."),

@@ -126,6 +126,10 @@ impl Settings {
         if !self.rdf.host.is_empty() {
             return Ok(self.rdf.host.clone());
         }
+        if self.public_url.is_empty() {
+            // Not the listener's address: names must stay when the port changes, and be the same in every process.
+            return Ok("localhost".to_owned());
+        }
         host_of(&self.public_url())
     }
 
@@ -237,7 +241,7 @@ mod tests {
     #[test]
     fn defaults_need_gitlab_and_a_secret_only() {
         Settings::check(&load(FINE), Role::ALL).unwrap();
-        assert_eq!(load(FINE).settings.rdf_host().unwrap(), "127.0.0.1:8080");
+        assert_eq!(load(FINE).settings.rdf_host().unwrap(), "localhost");
         Settings::check(&load(""), &[Role::GraphWriter, Role::QueryService]).unwrap();
     }
 
