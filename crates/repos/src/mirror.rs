@@ -224,7 +224,7 @@ impl Mirrors {
                 other => other?,
             }
         }
-        let mut fetched = self.list(protocol, can, repository, head, left)?;
+        let mut fetched = self.list(protocol, can, repository, head, have, left)?;
         if have != Some(head) {
             repository
                 .reference(HEAD, head, true, "fetched")
@@ -242,6 +242,7 @@ impl Mirrors {
         can: Capabilities,
         repository: &Repository,
         head: Oid,
+        have: Option<Oid>,
         left: &mut u64,
     ) -> Result<Fetched, FetchError> {
         let commit = match repository.find_commit(head) {
@@ -255,9 +256,11 @@ impl Mirrors {
             }
         };
         let tree = commit.tree().map_err(damaged)?;
+        // A help, no more: without it everything is walked.
+        let old = have.and_then(|have| repository.find_commit(have).ok()?.tree().ok());
         let mut brought = false;
         let listed = loop {
-            let answer = list(repository, &tree, &mut self.folders.lock(), &self.limits);
+            let answer = list(repository, &tree, old.as_ref(), &self.folders, &self.limits);
             match answer {
                 Ok(listed) => break listed,
                 Err(ListingError::TooLarge(why)) => return Err(FetchError::Rejected(why)),

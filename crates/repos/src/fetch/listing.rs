@@ -1,9 +1,11 @@
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use git2::{ErrorCode, ObjectType, Odb, OdbLookupFlags, Oid, Repository, Tree};
 use lru::LruCache;
 use model::GitObjectId;
+use parking_lot::Mutex;
 
 use super::{FetchLimits, MetadataFile, MetadataFolder};
 
@@ -64,6 +66,13 @@ impl Folders {
         *self = Self::default();
     }
 
+    /// Equal trees are equal lists only below equal names: the paths are in the list.
+    fn of(&mut self, tree: Oid, path: &str) -> Option<Known> {
+        let known = self.known.get(&tree)?;
+        let here = |file: &MetadataFile| file.path.starts_with(path);
+        known.files.first().is_none_or(here).then(|| known.clone())
+    }
+
     fn put(&mut self, tree: Oid, known: Known) {
         self.files += known.files.len() + 1;
         if let Some(old) = self.known.put(tree, known) {
@@ -78,11 +87,13 @@ impl Folders {
     }
 }
 
-/// Walks `.renku/metadata` and `.renku/metadata.yml` of a commit's tree. Folders seen before are not walked again.
+/// Walks `.renku/metadata` and `.renku/metadata.yml` of a commit's tree. Folders seen before are not walked again, and of
+/// those that differ from `old`, the tree of the commit seen before, only what differs.
 pub(crate) fn list(
     repository: &Repository,
     root: &Tree<'_>,
-    folders: &mut Folders,
+    old: Option<&Tree<'_>>,
+    folders: &Mutex<Folders>,
     limits: &FetchLimits,
 ) -> Result<Listed, ListingError> {
     let odb = repository.odb()?;
@@ -107,6 +118,9 @@ pub(crate) fn list(
     if let Some(entry) = renku.get_name("metadata.yml") {
         walk.entry(&entry, "metadata.yml".into(), DEEPEST, &mut others)?;
     }
+    let old_metadata = old
+        .and_then(|old| old.get_path(Path::new(".renku/metadata")).ok())
+        .and_then(|entry| repository.find_tree(entry.id()).ok());
     if let Some(metadata) = walk.folder(&renku, "metadata")? {
         for entry in &metadata {
             let Ok(name) = std::str::from_utf8(entry.name_bytes()) else {
@@ -118,27 +132,22 @@ pub(crate) fn list(
                 walk.entry(&entry, path, 0, &mut others)?;
                 continue;
             }
-            let known = match folders.known.get(&entry.id()) {
-                // Equal trees below equal names only: the paths are in the list.
-                Some(known)
-                    if known
-                        .files
-                        .first()
-                        .is_none_or(|file| file.path.starts_with(&path)) =>
-                {
-                    known.clone()
-                }
-                _ => {
+            // The lock must not be held while walking.
+            let found = folders.lock().of(entry.id(), &path);
+            let known = match found {
+                Some(known) => known,
+                None => {
                     let (before, missing) = (walk.ignored, walk.missing.len());
+                    let seen = walk.seen(old_metadata.as_ref(), name, folders, &path);
                     let mut files = Vec::new();
-                    walk.entry(&entry, path, 0, &mut files)?;
+                    walk.section(&entry, path, seen, &mut files)?;
                     files.sort_unstable();
                     let known = Known {
                         files: files.into(),
                         ignored: walk.ignored - before,
                     };
                     if walk.missing.len() == missing {
-                        folders.put(entry.id(), known.clone());
+                        folders.lock().put(entry.id(), known.clone());
                     }
                     walk.ignored = before;
                     known
@@ -237,7 +246,64 @@ struct Walk<'a> {
     missing: Vec<Oid>,
 }
 
+/// A folder as it was, and what it held.
+struct Seen<'a> {
+    tree: Tree<'a>,
+    files: Arc<[MetadataFile]>,
+}
+
 impl<'a> Walk<'a> {
+    /// What is known of the folder in the commit seen before, if nothing was left out of it.
+    fn seen(
+        &self,
+        old_metadata: Option<&Tree<'_>>,
+        name: &str,
+        folders: &Mutex<Folders>,
+        path: &str,
+    ) -> Option<Seen<'a>> {
+        let entry = old_metadata?.get_name(name)?;
+        let known = folders.lock().of(entry.id(), path)?;
+        let tree = self.repository.find_tree(entry.id()).ok()?;
+        (known.ignored == 0).then_some(Seen {
+            tree,
+            files: known.files,
+        })
+    }
+
+    /// A first-level folder: the folders in it that are as they were are taken from the old list.
+    fn section(
+        &mut self,
+        entry: &git2::TreeEntry<'_>,
+        path: String,
+        seen: Option<Seen<'a>>,
+        files: &mut Vec<MetadataFile>,
+    ) -> Result<(), ListingError> {
+        let Some(seen) = seen else {
+            return self.entry(entry, path, 0, files);
+        };
+        let tree = self.repository.find_tree(entry.id())?;
+        for below in &tree {
+            let Ok(name) = std::str::from_utf8(below.name_bytes()) else {
+                self.ignored += 1;
+                continue;
+            };
+            let here = format!("{path}/{name}");
+            let same = seen
+                .tree
+                .get_name(name)
+                .is_some_and(|old| old.id() == below.id() && old.filemode() == below.filemode());
+            if same && below.kind() == Some(ObjectType::Tree) {
+                let prefix = format!("{here}/");
+                let start = seen.files.partition_point(|file| *file.path < *prefix);
+                let held = seen.files[start..].iter();
+                files.extend(held.take_while(|file| file.path.starts_with(&prefix)).cloned());
+            } else {
+                self.entry(&below, here, 1, files)?;
+            }
+        }
+        Ok(())
+    }
+
     fn too_many(&self) -> ListingError {
         ListingError::TooLarge(format!(
             "it has more than {} metadata files: raise limits.metadata_files, or run `renku gc`",

@@ -153,6 +153,38 @@ async fn first_and_next_commits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn lists_by_difference_are_whole_lists() {
+    let stage = stage().await;
+    let fetching = project(&stage, FetchLimits::default()).await;
+    let mut seed = 7_u32;
+    let mut below = |limit: u32| {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (seed >> 8) % limit
+    };
+    for round in 0..40 {
+        let mut commit = metadata(&[(".renku/metadata/root", &format!("{round}"))]);
+        for _ in 0..below(8) {
+            // Few folders, so that files come, change and go beside others; also files and folders of one name.
+            let deep = ["/x", "/x/y", "", "/z"][below(4) as usize];
+            let path = format!(".renku/metadata/a{}/c{}{deep}", below(2), below(4));
+            let content = (below(3) > 0).then(|| format!("{round} {}", below(3)));
+            commit.files.insert(path, content);
+        }
+        stage.sim.commit(fetching.project, commit).await.unwrap();
+        let step = fetching.head().await.unwrap();
+        let fresh = Fetching {
+            mirrors: mirrors(&stage, stage.sim.token(), FetchLimits::default()),
+            slug: fetching.slug.clone(),
+            project: fetching.project,
+        };
+        let whole = fresh.head().await.unwrap();
+        assert_eq!(step.folders, whole.folders, "round {round}");
+        assert_eq!(fetching.contents(&step), fresh.contents(&whole));
+    }
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn large_files_stay_where_they_are() {
     let stage = stage().await;
     let fetching = project(
