@@ -128,6 +128,9 @@ enum What {
         fixtures: PathBuf,
         #[arg(long, default_value_t = 9)]
         pairs: usize,
+        /// Activities of a generated repository, and how often the peer exports it.
+        #[arg(long, value_parser = generated, default_values = ["1000:7", "10000:1"], value_name = "ACTIVITIES:RUNS")]
+        generated: Vec<(usize, usize)>,
         /// One pair, small repositories: proves that the benchmark runs.
         #[arg(long)]
         short: bool,
@@ -146,6 +149,15 @@ enum Worker {
         #[arg(long, default_value_t = 20_000)]
         projects: usize,
     },
+}
+
+fn generated(text: &str) -> Result<(usize, usize), String> {
+    let parts = text
+        .split_once(':')
+        .and_then(|(size, runs)| Some((size.parse().ok()?, runs.parse().ok()?)));
+    parts
+        .filter(|(_, runs)| *runs > 0)
+        .ok_or_else(|| "two numbers are needed, e.g. 1000:7".to_owned())
 }
 
 /// The data of the store benchmark: about 508 quads in each graph.
@@ -250,6 +262,7 @@ fn main() -> anyhow::Result<()> {
         What::Export {
             fixtures,
             pairs,
+            generated,
             short,
         } => {
             let settings = export::Settings {
@@ -258,11 +271,7 @@ fn main() -> anyhow::Result<()> {
                 renkuctl: places.program("renkuctl")?,
                 bench: places.program("bench")?,
                 pairs: if short { 1 } else { pairs },
-                generated: if short {
-                    vec![(50, 1)]
-                } else {
-                    vec![(1_000, 7), (10_000, 1)]
-                },
+                generated: if short { vec![(50, 1)] } else { generated },
             };
             places.save(
                 if short {

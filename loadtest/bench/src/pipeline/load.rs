@@ -60,21 +60,16 @@ pub(super) fn run(stack: &Stack, projects: &[Project], pushes: usize, rate: f64)
     thread::scope(|scope| {
         scope.spawn(|| run.note(run.watch(scope, seen)));
         let started = Instant::now();
-        let mut behind = 0.0_f64;
-        for push in 0..pushes {
-            let due = started + Duration::from_secs_f64(push as f64 / rate);
-            thread::sleep(due.saturating_duration_since(Instant::now()));
-            behind = behind.max(due.elapsed().as_secs_f64());
-            if run.stop.load(Ordering::Relaxed) {
-                break;
-            }
-            let project = &projects[push % projects.len()];
-            let number = push / projects.len() + 1;
-            scope.spawn({
-                let run = &run;
-                move || run.note(project.push(number))
-            });
+        let plan = Plan {
+            started,
+            pushes,
+            rate,
+        };
+        for (place, project) in projects.iter().enumerate() {
+            let run = &run;
+            scope.spawn(move || run.note(run.send(place, project, plan)));
         }
+        thread::sleep(Duration::from_secs_f64(pushes as f64 / rate));
         let deadline = Instant::now() + PATIENCE;
         while run.handled.load(Ordering::Relaxed) < pushes
             && !run.stop.load(Ordering::Relaxed)
@@ -87,7 +82,7 @@ pub(super) fn run(stack: &Stack, projects: &[Project], pushes: usize, rate: f64)
             .outcome
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
-        (outcome.sent, outcome.behind) = (pushes, behind);
+        outcome.sent = pushes;
     });
     match run
         .failure
@@ -102,7 +97,35 @@ pub(super) fn run(stack: &Stack, projects: &[Project], pushes: usize, rate: f64)
     }
 }
 
+/// When which push is due.
+#[derive(Clone, Copy)]
+struct Plan {
+    started: Instant,
+    pushes: usize,
+    rate: f64,
+}
+
 impl<'a> Run<'a> {
+    /// Sends the pushes of one project, each when it is due; one that takes too long delays the next of its project only,
+    /// as git's lock on the branch would.
+    fn send(&self, place: usize, project: &Project, plan: Plan) -> anyhow::Result<()> {
+        for push in (place..plan.pushes).step_by(self.projects.len()) {
+            let due = plan.started + Duration::from_secs_f64(push as f64 / plan.rate);
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            if self.stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let behind = due.elapsed().as_secs_f64();
+            project.push(push / self.projects.len() + 1)?;
+            let mut outcome = self
+                .outcome
+                .lock()
+                .unwrap_or_else(|poisoned| poisoned.into_inner());
+            outcome.behind = outcome.behind.max(behind);
+        }
+        Ok(())
+    }
+
     /// The first failure ends the run.
     fn note(&self, result: anyhow::Result<()>) {
         if let Err(error) = result {
