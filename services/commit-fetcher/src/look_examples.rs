@@ -18,6 +18,7 @@ fn begin(known: ProjectMemory, attempt: u32, oldest: i64) -> Step {
     let request = Request {
         covers: Covers::record(&events::PUSH_EVENTS, Partition::new(0), Offset::new(0)),
         regenerate: false,
+        floor: Generation::default(),
         campaign: None,
         oldest: Timestamp::from_micros(oldest),
         causes: Vec::new(),

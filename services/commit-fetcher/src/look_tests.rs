@@ -194,6 +194,7 @@ impl World {
         let request = Request {
             covers,
             regenerate: self.waiting.iter().any(|(_, regenerate)| *regenerate),
+            floor: Generation::default(),
             campaign: None,
             oldest: Timestamp::from_micros(self.now),
             causes: Vec::new(),

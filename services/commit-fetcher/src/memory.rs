@@ -38,6 +38,11 @@ impl ProjectMemory {
         self.last
     }
 
+    /// Takes notice of a generation that somebody has seen in the log: looks from now on are newer.
+    pub fn raise(&mut self, seen: Generation) {
+        self.last = self.last.max(seen);
+    }
+
     /// Takes in a facts record that is in the log.
     pub fn wrote_facts(&mut self, record: &ProjectRecord, known: KnownFacts) {
         self.last = self

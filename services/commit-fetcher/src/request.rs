@@ -1,6 +1,6 @@
 use bus::Record;
 use events::{Covers, Decoder, LookReason, PushEvent, RECORD_VERSION};
-use model::{ProjectId, Timestamp};
+use model::{Generation, ProjectId, Timestamp};
 use runtime::{Randomness, TraceContext};
 
 /// What all waiting events of a project ask for together: one look.
@@ -10,6 +10,8 @@ pub struct Request {
     pub covers: Covers,
     /// Make the content again even if the commit is the one known.
     pub regenerate: bool,
+    /// The look must be newer than this one: of a regression, what was seen in the log.
+    pub floor: Generation,
     /// The newest rebuild that asked.
     pub campaign: Option<String>,
     /// When the oldest of the events was written.
@@ -31,6 +33,7 @@ impl Request {
         let mut request = Self {
             covers: Covers::default(),
             regenerate: false,
+            floor: Generation::default(),
             campaign: None,
             oldest: Timestamp::from_micros(i64::MAX),
             causes: Vec::new(),
@@ -59,6 +62,7 @@ impl Request {
     fn ask(&mut self, event: PushEvent) {
         // After a zombie's write the graph in the log may be an old one although the commit is the one known.
         self.regenerate |= event.regenerate || event.reason == LookReason::Regression;
+        self.floor = self.floor.max(event.envelope.generation);
         if event.envelope.campaign.is_some() {
             self.campaign = event.envelope.campaign;
         }

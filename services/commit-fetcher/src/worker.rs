@@ -107,6 +107,8 @@ impl Fetcher {
             return Outcome::Done;
         };
         let request = Request::merge(&self.decoder, turn.records.iter().map(|(_, record)| record));
+        self.memories
+            .update(partition, project, |memory| memory.raise(request.floor));
         let Some((generation, known)) = self.memories.begin(partition, project, self.edges.clock.now())
         else {
             return retry_us("the partition was given to another member");

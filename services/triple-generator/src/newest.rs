@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use bus::{Bus, BusError, ReadLimits, Reader, Record, TopicPartition, record_of, restore, value_of};
 use events::{Decoder, LookReason, PROJECT_GRAPHS, PUSH_EVENTS, ProjectGraph, PushEvent};
-use model::{Partition, Position, ProjectId, Timestamp};
+use model::{Generation, Partition, Position, ProjectId, Timestamp};
 use parking_lot::Mutex;
 use runtime::{Clock, Stop};
 use tokio::sync::mpsc;
@@ -137,10 +137,12 @@ impl Regressions {
                     for record in records? {
                         let Some((project, seen)) = read(&decoder, &record) else { continue };
                         let known = before.entry(record.partition).or_default();
-                        if falls(known.get(&project).copied(), seen) {
+                        let before = known.get(&project).copied();
+                        if falls(before, seen) {
                             tracing::warn!(project.id = %project, "the output fell behind, the project is looked at again");
                             self.meters.regressed();
-                            look_again(&*self.bus, self.clock.now(), project).await?;
+                            let floor = before.unwrap_or_default().generation;
+                            look_again(&*self.bus, self.clock.now(), project, floor).await?;
                         }
                         let largest = known.entry(project).or_default();
                         *largest = seen.max(*largest);
@@ -151,9 +153,15 @@ impl Regressions {
     }
 }
 
-/// Asks for another look at a project, in which its content is made again.
-pub(crate) async fn look_again(bus: &dyn Bus, now: Timestamp, project: ProjectId) -> Result<(), RoleError> {
+/// Asks for another look at a project, later than `floor`, in which its content is made again.
+pub(crate) async fn look_again(
+    bus: &dyn Bus,
+    now: Timestamp,
+    project: ProjectId,
+    floor: Generation,
+) -> Result<(), RoleError> {
     let mut event = PushEvent::new(project, LookReason::Regression, now);
+    event.envelope.generation = floor;
     event.regenerate = true;
     bus.append(vec![record_of(&PUSH_EVENTS, &event, crate::origin(now, None))?])
         .await?;

@@ -54,6 +54,28 @@ pub(crate) fn plan(newest: Option<Newest>, commits: Vec<CommitFetched>, facts: V
     }
 }
 
+/// Whether records came after newer ones, so that the log's last word is not the newest look: the largest generation of
+/// all if so. Either a process that had lost its partition wrote late, or the clock of the one that has it now is behind
+/// the clock of the one before. Which of them is right only another look tells, and it must be newer than all.
+///
+/// Commits and facts are in the order of their topics. A restart reads some records again and may ask in vain.
+pub(crate) fn out_of_order(
+    newest: Option<Newest>,
+    commits: &[CommitFetched],
+    facts: &[ProjectRecord],
+) -> Option<Generation> {
+    let written = newest.map_or(Generation::default(), |newest| newest.generation);
+    let (mut known, mut fell) = (written, false);
+    for generation in commits.iter().map(|commit| commit.envelope.generation) {
+        fell |= generation < known;
+        known = known.max(generation);
+    }
+    for record in facts.iter().filter(|record| record.leaves_no_content()) {
+        fell |= record.envelope.generation < written;
+    }
+    fell.then_some(known)
+}
+
 /// Whether a record of our own output must not be the last of its project: something larger was there before it, so
 /// its writer had lost the partition without knowing.
 pub(crate) fn falls(before: Option<Newest>, seen: Newest) -> bool {
@@ -124,6 +146,19 @@ mod tests {
         };
         assert_eq!(commit.envelope.generation.get(), 5);
         assert_eq!(covers.iter().next().unwrap().next, Offset::new(6));
+    }
+
+    #[test]
+    fn a_fall_asks_for_a_look_that_is_newer_than_all() {
+        let generation = |n| Some(Generation::new(n));
+        assert_eq!(out_of_order(None, &[commit(2), commit(5)], &[gone(1)]), None);
+        assert_eq!(out_of_order(written(5), &[commit(5), commit(6)], &[]), None);
+        assert_eq!(
+            out_of_order(written(1), &[commit(5), commit(4)], &[]),
+            generation(5)
+        );
+        assert_eq!(out_of_order(written(6), &[commit(5)], &[]), generation(6));
+        assert_eq!(out_of_order(written(6), &[], &[gone(5)]), generation(6));
     }
 
     #[test]

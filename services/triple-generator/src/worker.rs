@@ -10,7 +10,7 @@ use events::{
     COMMITS, CommitFetched, Covers, Decoder, EVENT_STATUS, Envelope, EventStatus, Graph, PROJECT_GRAPHS,
     ProjectGraph, ProjectRecord, Stage, StageOutcome,
 };
-use model::{Outcome, Owner, Partition, ProjectId, Reason};
+use model::{Generation, Outcome, Owner, Partition, ProjectId, Reason};
 use runtime::{Edges, TraceContext};
 use tokio::sync::mpsc;
 use tracing::Instrument;
@@ -18,7 +18,7 @@ use tracing::Instrument;
 use crate::maker::{GENERATOR_VERSION, MakeError, Maker};
 use crate::meters::Meters;
 use crate::newest::{Change, OwnOutput, output_partitions};
-use crate::plan::{Newest, Step, plan};
+use crate::plan::{Newest, Step, out_of_order, plan};
 use crate::{RoleError, origin};
 
 /// Makes graphs, one turn one graph. Drive it with [`bus::worker::run`], or call it turn by turn.
@@ -94,16 +94,29 @@ impl Generator {
             }
         }
         let trace = TraceContext::from_header(trace, &*self.edges.randomness);
-        let step = plan(self.own.newest(partition, project), commits, facts);
+        let newest = self.own.newest(partition, project);
+        let fell_below = out_of_order(newest, &commits, &facts);
+        let step = plan(newest, commits, facts);
         let span = tracing::info_span!("generate", project.id = %project, trace.id = trace.trace_id());
         async {
-            match step {
+            let outcome = match step {
                 Step::Nothing => {
                     self.meters.ended("older");
                     Outcome::Done
                 }
                 Step::Bury(facts) => self.written(self.bury(partition, &facts, &trace).await, "gone"),
                 Step::Generate(commit, covers) => self.generate(partition, *commit, covers, &trace).await,
+            };
+            match fell_below {
+                Some(floor) if outcome == Outcome::Done => {
+                    tracing::warn!(%floor, "commits came out of order, the project is looked at again");
+                    self.meters.regressed();
+                    match self.look_again(project, floor).await {
+                        Ok(()) => outcome,
+                        Err(error) => self.written(Err(error), ""),
+                    }
+                }
+                _ => outcome,
             }
         }
         .instrument(span)
@@ -212,7 +225,7 @@ impl Generator {
             Err(MakeError::Missing(blob)) => {
                 // Swept or lost: whatever comes next of the project brings it back, so ask for that and let this go.
                 tracing::warn!(%blob, "a blob is missing, the project is looked at again");
-                match self.look_again(project).await {
+                match self.look_again(project, envelope.generation).await {
                     Ok(()) => Outcome::Reject(Reason {
                         code: "blob-missing",
                         owner: Owner::Us,
@@ -274,8 +287,8 @@ impl Generator {
         Ok(())
     }
 
-    async fn look_again(&self, project: ProjectId) -> Result<(), RoleError> {
-        crate::newest::look_again(&*self.bus, self.edges.clock.now(), project).await
+    async fn look_again(&self, project: ProjectId, floor: Generation) -> Result<(), RoleError> {
+        crate::newest::look_again(&*self.bus, self.edges.clock.now(), project, floor).await
     }
 
     fn written(&self, done: Result<(), RoleError>, how: &str) -> Outcome {
