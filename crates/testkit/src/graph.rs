@@ -136,7 +136,7 @@ fn links(git: &Git, sha: &str) -> Vec<String> {
         )
         .collect();
     let mut found = Vec::new();
-    for path in targets.keys().copied() {
+    for &path in targets.keys() {
         let mut through = false;
         let mut at = path.to_owned();
         for _ in 0..8 {
