@@ -46,6 +46,8 @@ pub(crate) struct Graphs {
     pub jobs: mpsc::Sender<LargeJob>,
     pub loaded: mpsc::Receiver<Loaded>,
     blocked: BTreeMap<Waiting, Blocked>,
+    /// Partitions with large graphs on their way in: their readers stand further than what is applied.
+    loading: BTreeSet<Partition>,
 }
 
 enum Event {
@@ -80,6 +82,7 @@ impl Graphs {
             jobs,
             loaded,
             blocked: BTreeMap::new(),
+            loading: BTreeSet::new(),
         }
     }
 
@@ -145,7 +148,8 @@ impl Graphs {
                     .inc(),
             }
         }
-        let positions = self.following.progress.moved(self.following.reader.positions());
+        let mut positions = self.following.progress.moved(self.following.reader.positions());
+        positions.retain(|position| !self.loading.contains(&position.partition));
         for newest in newest(reads).into_values() {
             let partition = newest.read.partition;
             if sorted.failed.contains_key(&partition) {
@@ -191,6 +195,7 @@ impl Graphs {
                 .collect();
             let from = first.get(&partition).copied().unwrap_or_default();
             self.following.reader.pause(&[self.slot(partition)]);
+            self.loading.insert(partition);
             self.load(LargeJob {
                 waiting: Waiting::Partition(partition),
                 from,
@@ -338,6 +343,9 @@ impl Graphs {
 
     async fn loaded(&mut self, loaded: Loaded) {
         let waiting = loaded.job_waiting;
+        if let Waiting::Partition(partition) = waiting {
+            self.loading.remove(&partition);
+        }
         match (waiting, loaded.outcome) {
             (Waiting::Partition(partition), Ok(())) => {
                 self.blocked.remove(&waiting);
