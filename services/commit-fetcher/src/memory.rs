@@ -49,7 +49,8 @@ impl ProjectMemory {
             .last
             .max(record.envelope.generation)
             .max(record.state_version());
-        if known.there.is_none() {
+        // Facts that leave nothing to read take the graph away: the same commit has to be written again after them.
+        if known.there.as_ref().is_none_or(|there| there.aim.is_none()) {
             self.content = None;
         }
         self.facts = Some(known);
