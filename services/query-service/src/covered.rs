@@ -31,23 +31,26 @@ pub(crate) async fn wait(inner: &Arc<Inner>, caller: Caller, headers: &HeaderMap
     loop {
         let open = open(inner, caller, &receipts).await?;
         let waited = inner.clock.monotonic().saturating_sub(began);
-        let Some(open) = open else {
+        if open.is_none() {
             inner
                 .counters
                 .waits
                 .with_label_values(&["covered"])
                 .observe(waited.as_secs_f64());
             return Ok(());
-        };
+        }
         if waited >= deadline {
             inner
                 .counters
                 .waits
                 .with_label_values(&["deadline"])
                 .observe(waited.as_secs_f64());
+            // All of them are named: which one is waited for would tell hidden projects from absent ones.
+            let named: Vec<_> = receipts.iter().map(Receipt::to_string).collect();
             let why = format!(
                 "{} is not in the views after {} s: ask again with the same header, or without it for what is there",
-                receipts[open], inner.config.position_seconds
+                named.join(", "),
+                inner.config.position_seconds
             );
             return Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, why));
         }
