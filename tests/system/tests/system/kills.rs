@@ -198,7 +198,7 @@ fn kill_again_and_again(
         stack.start_node(None);
         // Often it is killed again before it is ready.
         if random.random_bool(0.6) {
-            let _ = stack.wait_until_ready();
+            stack.wait_until_ready();
         }
     }
     stack.wait_until_ready();
