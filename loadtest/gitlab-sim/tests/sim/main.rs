@@ -9,5 +9,7 @@
 mod api;
 mod examples;
 mod fetch;
+mod fetching;
 mod push;
 mod stage;
+mod trouble;
