@@ -1,5 +1,7 @@
 //! What the writers print, other parsers read back as the same triples.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
+
 use std::collections::BTreeSet;
 
 use oxrdf::{Quad, Triple};

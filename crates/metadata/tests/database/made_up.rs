@@ -374,7 +374,7 @@ fn url(id: &str) -> Value {
 fn entity(number: u8, variant: u8) -> Value {
     let id = format!("/entities/{number}");
     let path = format!("path {variant}");
-    if number % 3 == 0 {
+    if number.is_multiple_of(3) {
         let member = entity(number + 1, variant);
         embedded(
             "Collection",

@@ -1,5 +1,7 @@
 //! The metadata reader against recorded repositories, made-up ones, and damaged ones.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
+
 mod damage;
 mod incremental;
 mod made_up;
