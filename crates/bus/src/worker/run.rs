@@ -159,6 +159,15 @@ impl<W: Worker> Run<W> {
                 for lost in assignments.iter().filter(|a| a.lost_from.is_some()) {
                     (self.edges.observe)(WorkerEvent::Lost(lost));
                 }
+                // What comes back while its last turns still run is not to be handed over when they end.
+                let back: Vec<_> = partitions
+                    .iter()
+                    .filter(|slot| self.draining.remove(*slot).is_some())
+                    .cloned()
+                    .collect();
+                if !back.is_empty() {
+                    self.worker.revoked(&back);
+                }
                 self.restore(&partitions).await?;
                 if self.paused {
                     self.consumer.pause(&partitions);
