@@ -1,5 +1,6 @@
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -15,7 +16,9 @@ pub struct DataFolder {
 impl DataFolder {
     /// Opens (and makes) the folder. `alone`: no other process may hold it alone at the same time.
     pub fn open(root: &Path, alone: bool) -> Result<Self> {
-        std::fs::create_dir_all(root).with_context(|| {
+        // Private repositories, the log and blobs are in it: nobody else on the machine may look.
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(root);
+        made.with_context(|| {
             format!(
                 "the data folder {} cannot be made: choose another with --data",
                 root.display()
@@ -101,5 +104,15 @@ mod tests {
         DataFolder::open(folder.path(), false).unwrap();
         drop(first);
         DataFolder::open(folder.path(), true).unwrap();
+    }
+
+    #[test]
+    fn nobody_else_may_look() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        DataFolder::open(&data, true).unwrap();
+        let mode = std::fs::metadata(&data).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
     }
 }

@@ -168,6 +168,9 @@ pub enum HookError {
     /// Nested too deep.
     #[error("the body is nested deeper than {} levels", Hook::DEPTH_LIMIT)]
     TooDeep,
+    /// JSON is UTF-8, also where nobody reads it.
+    #[error("the body is not JSON: it is not UTF-8 text")]
+    NotText(#[from] std::str::Utf8Error),
     /// Not JSON, or a needed field is absent or wrong.
     #[error("the body is not a GitLab hook: {0}")]
     Malformed(#[from] serde_json::Error),
@@ -191,6 +194,7 @@ impl Hook {
         if depth::exceeds(body, Self::DEPTH_LIMIT) {
             return Err(HookError::TooDeep);
         }
+        std::str::from_utf8(body)?;
         let kind = serde_json::from_slice::<body::Kind>(body)?;
         let kind = kind.event_name.or(kind.object_kind).ok_or(HookError::NoKind)?;
         let project = |change| from::<ProjectBody>(body).map(|it| Self::Project(it.hook(change)));

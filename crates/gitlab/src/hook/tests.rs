@@ -188,3 +188,9 @@ proptest! {
         let _ = Hook::parse(&body);
     }
 }
+
+#[test]
+fn a_body_is_utf_8_throughout() {
+    let body = b"{\"object_kind\":\"push\",\"project_id\":1,\"x\":\"\xff\"}";
+    assert!(matches!(Hook::parse(body), Err(HookError::NotText(_))));
+}
