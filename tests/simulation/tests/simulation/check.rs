@@ -247,36 +247,29 @@ pub fn print_log(world: &World) {
 /// Projects whose last facts in the log are not their newest: a process that had lost its partition wrote them late.
 /// The worker that owns the partition writes newer ones when it restores its state, not at once; until then a view that
 /// is rebuilt after compaction has the older facts, so it cannot be compared.
-fn facts_that_fell(world: &World) -> Result<HashSet<ProjectId>, String> {
-    let decoder = Decoder::default();
-    let mut newest: BTreeMap<ProjectId, Generation> = BTreeMap::new();
-    let mut last: BTreeMap<ProjectId, Generation> = BTreeMap::new();
-    for topic in [PROJECTS, COMMITS, EVENT_STATUS] {
-        let read = restore(&world.log, &topic, None, ReadLimits::default(), |record| {
-            let seen = if topic == PROJECTS {
-                let facts = value_of::<ProjectRecord>(&decoder, &record).ok().flatten();
-                let seen = facts.map(|facts| (facts.project_id, facts.state_version()));
-                last.extend(seen);
-                seen
-            } else if topic == COMMITS {
-                let commit = value_of::<CommitFetched>(&decoder, &record).ok().flatten();
-                commit.map(|commit| (commit.project_id, commit.envelope.state_version))
-            } else {
-                let status = value_of::<EventStatus>(&decoder, &record).ok().flatten();
-                status.map(|status| (status.project_id, status.envelope.state_version))
-            };
-            if let Some((project, version)) = seen {
-                let newest = newest.entry(project).or_default();
-                *newest = version.max(*newest);
-            }
-        });
-        block_on(read).map_err(|e| e.to_string())?;
-    }
-    Ok(last
+fn facts_that_fell(world: &mut World) -> Result<HashSet<ProjectId>, String> {
+    let last = note_facts(world)?;
+    let fell = last
         .into_iter()
-        .filter(|(id, version)| newest.get(id) > Some(version))
-        .map(|(id, _)| id)
-        .collect())
+        .filter(|(id, version)| world.newest_facts.get(id) > Some(version));
+    Ok(fell.map(|(id, _)| id).collect())
+}
+
+/// Takes in the newest facts of each project, before compaction takes them away, and gives the last.
+pub fn note_facts(world: &mut World) -> Result<BTreeMap<ProjectId, Generation>, String> {
+    let decoder = Decoder::default();
+    let topic = PROJECTS;
+    let mut last = BTreeMap::new();
+    let newest = &mut world.newest_facts;
+    let read = restore(&world.log, &topic, None, ReadLimits::default(), |record| {
+        if let Ok(Some(facts)) = value_of::<ProjectRecord>(&decoder, &record) {
+            last.insert(facts.project_id, facts.state_version());
+            let newest = newest.entry(facts.project_id).or_default();
+            *newest = facts.state_version().max(*newest);
+        }
+    });
+    block_on(read).map_err(|e| e.to_string())?;
+    Ok(last)
 }
 
 /// The compacted log's last word on each project is what the view holds.

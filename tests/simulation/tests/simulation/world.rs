@@ -9,7 +9,7 @@ use std::time::Duration;
 use blobs::MemoryBlobs;
 use bus::{Bus, MemoryBus, NewRecord, Origin, record_of};
 use events::{LookReason, PUSH_EVENTS, PUSH_EVENTS_BACKFILL, PushEvent};
-use model::{LogId, Position, ProjectId, Timestamp, Visibility};
+use model::{Generation, LogId, Position, ProjectId, Timestamp, Visibility};
 use parking_lot::Mutex;
 use runtime::failpoint::{Action, on_this_thread};
 use tempfile::TempDir;
@@ -89,6 +89,8 @@ pub struct World {
     pub log: MemoryBus,
     pub accepted: Vec<Accepted>,
     pub totals: Totals,
+    /// The newest facts of each project that the log had at some time.
+    pub newest_facts: BTreeMap<ProjectId, Generation>,
     pub processes: Vec<Process>,
     now: Timestamp,
     seed: u64,
@@ -184,6 +186,7 @@ impl World {
             log,
             accepted: Vec::new(),
             totals: Totals::default(),
+            newest_facts: BTreeMap::new(),
             processes: Vec::new(),
             now,
             seed: schedule.seed,
@@ -288,6 +291,7 @@ impl World {
             91..=93 => self.second(rest),
             94 => {
                 self.totals.count("compaction");
+                let _ = check::note_facts(self);
                 self.log.clean_up(self.now);
             }
             95..=96 => {
