@@ -354,7 +354,8 @@ impl Look {
 
     fn facts_if_new(&self, state: ProjectState, now: Timestamp) -> Result<Vec<Command>, EncodeError> {
         let known = match &self.known.facts {
-            Some(facts) => facts.says(self.project, &state)?,
+            // What was seen in the log may have older facts behind newer ones: then they are written again, as the newest.
+            Some(facts) => facts.state_version >= self.request.floor && facts.says(self.project, &state)?,
             None => false,
         };
         if known {
