@@ -28,7 +28,7 @@ use std::time::Instant;
 use schedule::Schedule;
 
 /// Schedules in an ordinary run.
-const SCHEDULES: u64 = 2_000;
+const SCHEDULES: u64 = 740;
 
 #[allow(
     clippy::disallowed_methods,
