@@ -63,6 +63,7 @@ impl Request {
         // After a zombie's write the graph in the log may be an old one although the commit is the one known.
         self.regenerate |= event.regenerate || event.reason == LookReason::Regression;
         self.floor = self.floor.max(event.envelope.generation);
+        self.covers.merge(&event.envelope.covers);
         if event.envelope.campaign.is_some() {
             self.campaign = event.envelope.campaign;
         }

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bus::{Bus, BusError, ReadLimits, Reader, Record, TopicPartition, record_of, restore, value_of};
-use events::{Decoder, LookReason, PROJECT_GRAPHS, PUSH_EVENTS, ProjectGraph, PushEvent};
+use events::{Covers, Decoder, LookReason, PROJECT_GRAPHS, PUSH_EVENTS, ProjectGraph, PushEvent};
 use model::{Generation, Partition, Position, ProjectId, Timestamp};
 use parking_lot::Mutex;
 use runtime::{Clock, Stop};
@@ -142,7 +142,7 @@ impl Regressions {
                             tracing::warn!(project.id = %project, "the output fell behind, the project is looked at again");
                             self.meters.regressed();
                             let floor = before.unwrap_or_default().generation;
-                            look_again(&*self.bus, self.clock.now(), project, floor).await?;
+                            look_again(&*self.bus, self.clock.now(), project, floor, Covers::default()).await?;
                         }
                         let largest = known.entry(project).or_default();
                         *largest = seen.max(*largest);
@@ -153,15 +153,17 @@ impl Regressions {
     }
 }
 
-/// Asks for another look at a project, later than `floor`, in which its content is made again.
+/// Asks for another look at a project, later than `floor`, in which its content is made again. It answers for `covers`, too.
 pub(crate) async fn look_again(
     bus: &dyn Bus,
     now: Timestamp,
     project: ProjectId,
     floor: Generation,
+    covers: Covers,
 ) -> Result<(), RoleError> {
     let mut event = PushEvent::new(project, LookReason::Regression, now);
     event.envelope.generation = floor;
+    event.envelope.covers = covers;
     event.regenerate = true;
     bus.append(vec![record_of(&PUSH_EVENTS, &event, crate::origin(now, None))?])
         .await?;

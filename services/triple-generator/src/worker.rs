@@ -96,6 +96,10 @@ impl Generator {
         let trace = TraceContext::from_header(trace, &*self.edges.randomness);
         let newest = self.own.newest(partition, project);
         let fell_below = out_of_order(newest, &commits, &facts);
+        let mut covers = Covers::default();
+        for commit in &commits {
+            covers.merge(&commit.envelope.covers);
+        }
         let step = plan(newest, commits, facts);
         let span = tracing::info_span!("generate", project.id = %project, trace.id = trace.trace_id());
         async {
@@ -111,7 +115,7 @@ impl Generator {
                 Some(floor) if outcome == Outcome::Done => {
                     tracing::warn!(%floor, "commits came out of order, the project is looked at again");
                     self.meters.regressed();
-                    match self.look_again(project, floor).await {
+                    match self.look_again(project, floor, covers).await {
                         Ok(()) => outcome,
                         Err(error) => self.written(Err(error), ""),
                     }
@@ -225,7 +229,10 @@ impl Generator {
             Err(MakeError::Missing(blob)) => {
                 // Swept or lost: whatever comes next of the project brings it back, so ask for that and let this go.
                 tracing::warn!(%blob, "a blob is missing, the project is looked at again");
-                match self.look_again(project, envelope.generation).await {
+                match self
+                    .look_again(project, envelope.generation, envelope.covers.clone())
+                    .await
+                {
                     Ok(()) => Outcome::Reject(Reason {
                         code: "blob-missing",
                         owner: Owner::Us,
@@ -287,8 +294,13 @@ impl Generator {
         Ok(())
     }
 
-    async fn look_again(&self, project: ProjectId, floor: Generation) -> Result<(), RoleError> {
-        crate::newest::look_again(&*self.bus, self.edges.clock.now(), project, floor).await
+    async fn look_again(
+        &self,
+        project: ProjectId,
+        floor: Generation,
+        covers: Covers,
+    ) -> Result<(), RoleError> {
+        crate::newest::look_again(&*self.bus, self.edges.clock.now(), project, floor, covers).await
     }
 
     fn written(&self, done: Result<(), RoleError>, how: &str) -> Outcome {
