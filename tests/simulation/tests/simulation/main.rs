@@ -28,7 +28,7 @@ use std::time::Instant;
 use schedule::Schedule;
 
 /// Schedules in an ordinary run.
-const SCHEDULES: u64 = 740;
+const SCHEDULES: u64 = 840;
 
 #[allow(
     clippy::disallowed_methods,
