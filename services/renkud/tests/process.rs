@@ -1,4 +1,9 @@
 //! The executable as operators meet it: a child process, its exit codes, its messages, its stop.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
