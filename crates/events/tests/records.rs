@@ -1,4 +1,9 @@
 //! Every record survives a round trip in both framings, and its bytes are the frozen ones.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
 use bytes::Bytes;
 use events::*;

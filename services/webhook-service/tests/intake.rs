@@ -1,4 +1,9 @@
 //! The intake over HTTP, on a bus that fails on request.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
 use std::sync::Arc;
 use std::time::Duration;
