@@ -143,7 +143,7 @@ impl Stack {
         eventually(
             &format!("an answer that covers {position}"),
             LONG,
-            || match self.get(self.ports.admin, "/version", Some(position)) {
+            || match self.get(self.ports.admin, "/sparql?query=ASK%20%7B%7D", Some(position)) {
                 (200, _) => Ok(()),
                 (status, text) => Err(format!("{status} {text}\n{}", self.log())),
             },
