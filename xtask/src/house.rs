@@ -9,13 +9,6 @@ const LONGEST: usize = 500;
 /// The longest file of tests, in lines: one list of cases reads better than three.
 const LONGEST_TESTS: usize = 800;
 
-/// Files that are longer for now, and how long they may be. Split them when they are touched next; none may be added.
-const LONGER: &[(&str, usize)] = &[
-    ("crates/metadata/src/expand.rs", 560),
-    ("crates/metadata/src/export.rs", 600),
-    ("crates/metadata/src/pieces/state.rs", 740),
-];
-
 /// Names that say nothing.
 const EMPTY_NAMES: &[&str] = &[
     "utils.rs",
@@ -62,9 +55,6 @@ pub fn faults(root: &Path) -> Result<Vec<String>> {
 }
 
 fn longest(file: &str) -> usize {
-    if let Some((_, lines)) = LONGER.iter().find(|(longer, _)| *longer == file) {
-        return *lines;
-    }
     let tests = file.contains("/tests/") || file.ends_with("tests.rs");
     if tests { LONGEST_TESTS } else { LONGEST }
 }
