@@ -186,6 +186,13 @@ impl Settings {
                 return Err(blame("gitlab.url", why).into());
             }
             host_of(&settings.gitlab.url).map_err(|error| blame("gitlab.url", format!("{error:#}")))?;
+            if let Some(token) = &settings.gitlab.token
+                && !is_token(token)
+            {
+                let why =
+                    "a token is one line of printable ASCII without spaces: check for a line break or quotes";
+                return Err(blame("gitlab.token", why.to_owned()).into());
+            }
         }
         let fetcher = settings.fetcher.check();
         fetcher.map_err(|fault| blame(&format!("fetcher.{}", fault.key), fault.needed.to_owned()))?;
@@ -208,6 +215,12 @@ fn host_of(url: &str) -> Result<String> {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     anyhow::ensure!(is_host(authority), "a host name is needed after ://");
     Ok(authority.to_owned())
+}
+
+/// GitLab sends tokens back in a header: nothing else can be one.
+fn is_token(token: &Secret) -> bool {
+    let text = token.expose();
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn is_host(text: &str) -> bool {
@@ -272,6 +285,10 @@ mod tests {
             (
                 &format!("{FINE}rdf.host = \"a b\""),
                 "rdf.host (from renku.toml): \"a b\" is not a host",
+            ),
+            (
+                &format!("{FINE}gitlab.token = \"glpat-abc\\n\""),
+                "gitlab.token (from renku.toml): a token is one line",
             ),
             (
                 &format!("{FINE}log.filter = \"a=b=c\""),

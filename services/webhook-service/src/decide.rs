@@ -16,6 +16,14 @@ pub struct Sent<'a> {
 }
 
 impl Sent<'_> {
+    /// Does the header `Content-Encoding` say that the body is sent as it is? GitLab never compresses hooks.
+    pub fn is_plain(content_encoding: Option<&str>) -> bool {
+        content_encoding.is_none_or(|text| {
+            let text = text.trim();
+            text.is_empty() || text.eq_ignore_ascii_case("identity")
+        })
+    }
+
     /// Does the header `Content-Type` say JSON?
     pub fn is_json(content_type: Option<&str>) -> bool {
         let essence = content_type
@@ -63,6 +71,9 @@ pub enum Refusal {
     /// `Content-Type`.
     #[error("the content type must be application/json")]
     NotJsonType,
+    /// `Content-Encoding`.
+    #[error("compressed bodies are not taken: send the JSON as it is, without Content-Encoding")]
+    Compressed,
     /// Over the limit.
     #[error("the body is larger than {} bytes", crate::Config::LARGEST_BODY)]
     TooLarge,
@@ -84,6 +95,7 @@ impl Refusal {
             Self::NoToken => "no-token",
             Self::WrongToken { .. } => "wrong-token",
             Self::NotJsonType => "wrong-type",
+            Self::Compressed => "compressed",
             Self::TooLarge => "too-large",
             Self::Slow => "slow",
             Self::Broken => "broken",

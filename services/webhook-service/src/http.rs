@@ -137,6 +137,9 @@ async fn read_and_decide(inner: &Inner, headers: &HeaderMap, body: Body) -> Deci
     if !Sent::is_json(content_type) {
         return Decision::Refused(Refusal::NotJsonType);
     }
+    if !Sent::is_plain(text(&header::CONTENT_ENCODING)) {
+        return Decision::Refused(Refusal::Compressed);
+    }
     let body = match tokio::time::timeout(BODY_WITHIN, to_bytes(body, Config::LARGEST_BODY)).await {
         Err(_) => return Decision::Refused(Refusal::Slow),
         Ok(Ok(body)) => body,
@@ -203,7 +206,7 @@ impl Inner {
 fn refuse(refusal: &Refusal) -> Response {
     let status = match refusal {
         Refusal::NoToken | Refusal::WrongToken { .. } => StatusCode::UNAUTHORIZED,
-        Refusal::NotJsonType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Refusal::NotJsonType | Refusal::Compressed => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Refusal::Slow => StatusCode::REQUEST_TIMEOUT,
         Refusal::Broken | Refusal::Unreadable(_) => StatusCode::BAD_REQUEST,

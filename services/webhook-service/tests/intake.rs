@@ -373,6 +373,15 @@ async fn bad_input_gets_its_status() {
             "{content_type:?}"
         );
     }
+    for (encoding, status) in [
+        ("gzip", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        ("identity, gzip", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+    ] {
+        let mut sent = request(Some(&token), push(15));
+        sent.headers_mut()
+            .insert("content-encoding", encoding.parse().unwrap());
+        assert_eq!(intake.send(sent).await.status(), status, "{encoding}");
+    }
     let get = Request::get("/webhooks/events").body(Body::empty()).unwrap();
     assert_eq!(intake.send(get).await.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(intake.recorded(), 0);
