@@ -9,6 +9,16 @@ want() { # program, Debian package
 want git git
 want gcc gcc
 want python3 python3
+# librdkafka, the Kafka client, is built from the sources in its crate and uses the system's OpenSSL.
+want g++ g++
+want make make
+want cmake cmake
+want pkg-config pkg-config
+if ! pkg-config --exists libssl 2>/dev/null; then missing+=(libssl-dev); fi
+# For the local Kafka of tests and the demonstration.
+want curl curl
+want openssl openssl
+want java openjdk-17-jre-headless
 # git serves HTTP through this helper, which is a part of the git package.
 if command -v git >/dev/null 2>&1 && [ ! -x "$(git --exec-path)/git-http-backend" ]; then missing+=(git); fi
 if command -v python3 >/dev/null 2>&1; then

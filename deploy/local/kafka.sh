@@ -1,0 +1,253 @@
+#!/usr/bin/env bash
+# Apache Kafka on this machine, for tests, benchmarks and the demonstration: loopback only, nothing is installed system-wide
+# but a Java runtime where there is none.
+#
+#   kafka.sh install                              downloads Kafka into ~/.cache/renku-graph/kafka (once)
+#   kafka.sh start DIR [--brokers 1|3] [--port P] [--tls-scram] [--set KEY=VALUE]...
+#                                                 makes a cluster in DIR (kept if it is there) and starts it
+#   kafka.sh stop DIR                             stops all its brokers, cleanly
+#   kafka.sh start-broker DIR N                   starts broker N again
+#   kafka.sh stop-broker DIR N [--kill]           stops broker N; --kill: without a word
+#   kafka.sh tool DIR CLASS [ARGUMENT]...         runs one of Kafka's own tools, e.g. org.apache.kafka.tools.TopicCommand
+#
+# After start, DIR has: bootstrap (host:port list), and with --tls-scram also bootstrap.secure, ca.pem and users, a line
+# "name password" for the administrator and for each role.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cache=${RENKU_KAFKA_CACHE:-$HOME/.cache/renku-graph/kafka}
+central=${RENKU_MAVEN_REPOSITORY:?the address of a Maven repository}
+roles=(webhook-service commit-fetcher triple-generator graph-writer query-service operator)
+
+die() { echo "kafka.sh: $*" >&2; exit 1; }
+
+java_runtime() {
+  if command -v java >/dev/null 2>&1; then return; fi
+  echo "kafka.sh: no java here, installing openjdk-17-jre-headless" >&2
+  command -v apt-get >/dev/null 2>&1 || die "install a Java 17 runtime by hand, then try again"
+  local as_root=()
+  if [ "$(id -u)" -ne 0 ]; then as_root=(sudo); fi
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends openjdk-17-jre-headless >&2
+}
+
+# Downloads what is missing and checks every sum. Two processes may do it at once: files appear by rename.
+install() {
+  java_runtime
+  mkdir -p "$cache/libs"
+  local list="$here/kafka.jars" stamp
+  stamp="$cache/$(sha256sum "$list" | cut -c1-16).complete"
+  if [ -e "$stamp" ]; then return; fi
+  echo "kafka.sh: downloading Kafka into $cache" >&2
+  local sum path
+  grep -v '^#' "$list" | while read -r sum path; do
+    if [ ! -e "$cache/libs/${path##*/}" ]; then echo "$sum $path"; fi
+  done | xargs -r -P 8 -n 2 bash -c '
+    set -euo pipefail
+    part=$(mktemp "$0/part.XXXXXX")
+    trap "rm -f \"$part\"" EXIT
+    curl -fsSL --retry 3 --max-time 300 -o "$part" "$1/$3" || { echo "kafka.sh: $3 cannot be downloaded" >&2; exit 255; }
+    echo "$2  $part" | sha256sum --check --status || { echo "kafka.sh: $3 has another checksum than kafka.jars says" >&2; exit 255; }
+    mv "$part" "$0/libs/${3##*/}"' "$cache" "$central"
+  for target in SYSTEM_OUT:INFO:server SYSTEM_ERR:WARN:tools; do
+    IFS=: read -r stream level name <<<"$target"
+    cat >"$cache/$name-log.yaml" <<YAML
+Configuration: {status: warn, Appenders: {Console: {name: OUT, target: $stream, PatternLayout: {pattern: "[%d] %p %m (%c)%n"}}},
+  Loggers: {Root: {level: $level, AppenderRef: {ref: OUT}}}}
+YAML
+  done
+  touch "$stamp"
+}
+
+java_tool() {
+  java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dlog4j2.configurationFile="file:$cache/tools-log.yaml" \
+    -cp "$cache/libs/*" "$@"
+}
+
+free_ports() { # how many
+  python3 - "$1" <<'PY'
+import socket, sys
+held = [socket.socket() for _ in range(int(sys.argv[1]))]
+for s in held: s.bind(("127.0.0.1", 0))
+print(*[s.getsockname()[1] for s in held])
+PY
+}
+
+certificates() { # DIR
+  local dir=$1
+  openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj "/CN=renku local authority" \
+    -keyout "$dir/ca.key" -out "$dir/ca.pem" 2>/dev/null
+  openssl req -newkey rsa:2048 -nodes -subj "/CN=localhost" -keyout "$dir/server.key" -out "$dir/server.csr" 2>/dev/null
+  openssl x509 -req -in "$dir/server.csr" -CA "$dir/ca.pem" -CAkey "$dir/ca.key" -CAcreateserial -days 30 \
+    -extfile <(echo "subjectAltName=IP:127.0.0.1,DNS:localhost") -out "$dir/server.crt" 2>/dev/null
+  # The brokers want PKCS#8, certificate and authority in one file.
+  { openssl pkcs8 -topk8 -nocrypt -in "$dir/server.key"; cat "$dir/server.crt" "$dir/ca.pem"; } >"$dir/server.pem"
+  chmod 600 "$dir/server.pem" "$dir/server.key" "$dir/ca.key"
+}
+
+configure() { # DIR BROKERS PORT SECURE [KEY=VALUE]...
+  local dir=$1 brokers=$2 port=$3 secure=$4; shift 4
+  local ports=()
+  if [ -n "$port" ]; then
+    for ((i = 0; i < brokers * 3; i++)); do ports+=($((port + i))); done
+  else
+    read -r -a ports <<<"$(free_ports $((brokers * 3)))"
+  fi
+  local voters="" bootstrap="" bootstrap_secure="" i at
+  for ((i = 1; i <= brokers; i++)); do
+    at=$(((i - 1) * 3))
+    voters+="${voters:+,}$i@127.0.0.1:${ports[at + 1]}"
+    bootstrap+="${bootstrap:+,}127.0.0.1:${ports[at]}"
+    bootstrap_secure+="${bootstrap_secure:+,}127.0.0.1:${ports[at + 2]}"
+  done
+  # 16 random bytes as Kafka writes them; a leading dash would look like an option.
+  local cluster_id=-
+  while [[ $cluster_id == -* ]]; do cluster_id=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '='); done
+  local min_isr=1
+  if [ "$brokers" -gt 1 ]; then min_isr=2; fi
+  local scram=()
+  if [ "$secure" = yes ]; then
+    certificates "$dir"
+    (umask 077; for user in admin "${roles[@]}"; do echo "$user $(openssl rand -hex 16)"; done >"$dir/users")
+    while read -r user password; do scram+=(--add-scram "SCRAM-SHA-512=[name=$user,password=$password]"); done <"$dir/users"
+    echo "$bootstrap_secure" >"$dir/bootstrap.secure"
+  fi
+  for ((i = 1; i <= brokers; i++)); do
+    at=$(((i - 1) * 3))
+    mkdir -p "$dir/broker-$i"
+    {
+      cat <<PROPERTIES
+process.roles=broker,controller
+node.id=$i
+controller.quorum.voters=$voters
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+log.dirs=$dir/broker-$i/log
+offsets.topic.replication.factor=$brokers
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=$brokers
+transaction.state.log.min.isr=$min_isr
+share.coordinator.state.topic.replication.factor=$brokers
+share.coordinator.state.topic.min.isr=$min_isr
+min.insync.replicas=$min_isr
+group.initial.rebalance.delay.ms=0
+num.network.threads=2
+num.io.threads=4
+log.cleaner.dedupe.buffer.size=16777216
+auto.create.topics.enable=false
+broker.session.timeout.ms=6000
+broker.heartbeat.interval.ms=1000
+PROPERTIES
+      local plain="PLAINTEXT://127.0.0.1:${ports[at]}" tls="SASL_SSL://127.0.0.1:${ports[at + 2]}"
+      if [ "$secure" = yes ]; then
+        cat <<PROPERTIES
+listeners=$plain,$tls,CONTROLLER://127.0.0.1:${ports[at + 1]}
+advertised.listeners=$plain,$tls
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL
+sasl.enabled.mechanisms=SCRAM-SHA-512
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+ssl.keystore.type=PEM
+ssl.keystore.location=$dir/server.pem
+ssl.truststore.type=PEM
+ssl.truststore.location=$dir/ca.pem
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS;User:admin
+PROPERTIES
+      else
+        cat <<PROPERTIES
+listeners=$plain,CONTROLLER://127.0.0.1:${ports[at + 1]}
+advertised.listeners=$plain
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+PROPERTIES
+      fi
+      for setting in "$@"; do echo "$setting"; done
+    } >"$dir/broker-$i/server.properties"
+    java_tool kafka.tools.StorageTool format --cluster-id "$cluster_id" -c "$dir/broker-$i/server.properties" \
+      "${scram[@]}" >"$dir/broker-$i/format.log" 2>&1 || { cat "$dir/broker-$i/format.log" >&2; die "the log folder cannot be formatted"; }
+  done
+  echo "$bootstrap" >"$dir/bootstrap"
+}
+
+launch() { # DIR N
+  local broker=$1/broker-$2
+  [ -e "$broker/server.properties" ] || die "$1 has no broker $2"
+  if [ -e "$broker/pid" ] && kill -0 "$(cat "$broker/pid")" 2>/dev/null; then return; fi
+  # A session of its own: what ends the caller's terminal does not end the broker half-way.
+  setsid java -Xms64m -Xmx384m -XX:MaxDirectMemorySize=128m -XX:+UseSerialGC -XX:ReservedCodeCacheSize=64m \
+    -XX:MaxMetaspaceSize=160m -XX:-UsePerfData -Dlog4j2.configurationFile="file:$cache/server-log.yaml" \
+    -cp "$cache/libs/*" kafka.Kafka "$broker/server.properties" >"$broker/broker.log" 2>&1 </dev/null &
+  echo $! >"$broker/pid"
+}
+
+wait_ready() { # DIR N
+  local broker=$1/broker-$2 tries
+  for ((tries = 0; tries < 600; tries++)); do
+    if grep -q "Kafka Server started" "$broker/broker.log" 2>/dev/null; then return; fi
+    kill -0 "$(cat "$broker/pid")" 2>/dev/null || { tail -n 20 "$broker/broker.log" >&2; die "broker $2 ended while it started"; }
+    sleep 0.1
+  done
+  die "broker $2 is not ready after 60 s: see $broker/broker.log"
+}
+
+halt() { # DIR N SIGNAL
+  local broker=$1/broker-$2 pid tries
+  [ -e "$broker/pid" ] || return 0
+  pid=$(cat "$broker/pid")
+  kill "-$3" "$pid" 2>/dev/null || { rm -f "$broker/pid"; return 0; }
+}
+
+wait_gone() { # DIR N
+  local broker=$1/broker-$2 pid tries
+  [ -e "$broker/pid" ] || return 0
+  pid=$(cat "$broker/pid")
+  for ((tries = 0; tries < 150; tries++)); do
+    kill -0 "$pid" 2>/dev/null || break
+    sleep 0.1
+  done
+  kill -KILL "$pid" 2>/dev/null || true
+  rm -f "$broker/pid"
+}
+
+numbers() { # DIR
+  local folder
+  for folder in "$1"/broker-*/; do
+    folder=${folder%/}
+    echo "${folder##*-}"
+  done
+}
+
+command=${1:-help}
+if [ $# -gt 0 ]; then shift; fi
+case "$command" in
+  install) install ;;
+  start)
+    [ $# -ge 1 ] || die "a folder is needed"
+    mkdir -p "$1"; dir=$(cd "$1" && pwd); shift
+    brokers=1 port="" secure=no settings=()
+    while [ $# -gt 0 ]; do
+      case "$1" in
+        --brokers) brokers=$2; shift 2 ;;
+        --port) port=$2; shift 2 ;;
+        --tls-scram) secure=yes; shift ;;
+        --set) settings+=("$2"); shift 2 ;;
+        *) die "$1 is not understood" ;;
+      esac
+    done
+    install
+    if [ ! -e "$dir/bootstrap" ]; then configure "$dir" "$brokers" "$port" "$secure" "${settings[@]}"; fi
+    for n in $(numbers "$dir"); do launch "$dir" "$n"; done
+    for n in $(numbers "$dir"); do wait_ready "$dir" "$n"; done
+    cat "$dir/bootstrap"
+    ;;
+  stop)
+    for n in $(numbers "$1"); do halt "$1" "$n" TERM; done
+    for n in $(numbers "$1"); do wait_gone "$1" "$n"; done
+    ;;
+  start-broker) install; launch "$1" "$2"; wait_ready "$1" "$2" ;;
+  stop-broker)
+    if [ "${3:-}" = --kill ]; then halt "$1" "$2" KILL; else halt "$1" "$2" TERM; fi
+    wait_gone "$1" "$2"
+    ;;
+  tool) install; shift; java_tool "$@" ;;
+  *) sed -n '2,/^set -/p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//; /^set -/d' ;;
+esac
