@@ -16,6 +16,7 @@ mod look_examples;
 mod look_tests;
 pub mod memory;
 mod meters;
+mod own_output;
 pub mod publish;
 pub mod request;
 mod role;

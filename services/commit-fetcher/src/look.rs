@@ -210,11 +210,7 @@ impl Look {
     }
 
     fn gone(self, now: Timestamp) -> Result<Ending, EncodeError> {
-        let known_gone = self
-            .known
-            .facts
-            .as_ref()
-            .is_some_and(|facts| facts.there.is_none());
+        let known_gone = self.trusted().is_some_and(|facts| facts.there.is_none());
         let mut commands = Vec::new();
         if !known_gone {
             commands.push(Command::Facts(Box::new(self.facts_record(None, now))));
@@ -353,9 +349,8 @@ impl Look {
     }
 
     fn facts_if_new(&self, state: ProjectState, now: Timestamp) -> Result<Vec<Command>, EncodeError> {
-        let known = match &self.known.facts {
-            // What was seen in the log may have older facts behind newer ones: then they are written again, as the newest.
-            Some(facts) => facts.state_version >= self.request.floor && facts.says(self.project, &state)?,
+        let known = match self.trusted() {
+            Some(facts) => facts.says(self.project, &state)?,
             None => false,
         };
         if known {
@@ -364,6 +359,12 @@ impl Look {
         Ok(vec![Command::Facts(Box::new(
             self.facts_record(Some(state), now),
         ))])
+    }
+
+    /// The facts that are known, unless something else was seen in the log: then they are written again, as the newest.
+    fn trusted(&self) -> Option<&KnownFacts> {
+        let facts = self.known.facts.as_ref()?;
+        (!self.request.doubted && facts.state_version >= self.request.floor).then_some(facts)
     }
 
     fn facts_record(&self, state: Option<ProjectState>, now: Timestamp) -> ProjectRecord {

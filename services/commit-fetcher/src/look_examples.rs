@@ -19,6 +19,7 @@ fn begin(known: ProjectMemory, attempt: u32, oldest: i64) -> Step {
         covers: Covers::record(&events::PUSH_EVENTS, Partition::new(0), Offset::new(0)),
         regenerate: false,
         floor: Generation::default(),
+        doubted: false,
         campaign: None,
         oldest: Timestamp::from_micros(oldest),
         causes: Vec::new(),

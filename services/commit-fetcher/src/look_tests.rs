@@ -195,6 +195,7 @@ impl World {
             covers,
             regenerate: self.waiting.iter().any(|(_, regenerate)| *regenerate),
             floor: Generation::default(),
+            doubted: false,
             campaign: None,
             oldest: Timestamp::from_micros(self.now),
             causes: Vec::new(),

@@ -1,10 +1,12 @@
 use std::collections::{BTreeSet, HashMap};
 
+use bus::{NewRecord, Record};
 use events::{Covers, ProjectRecord};
 use model::{Generation, Partition, ProjectId, Sha, Timestamp, TopicName};
 use parking_lot::Mutex;
 
 use crate::facts::{KnownFacts, There};
+use crate::own_output::OwnOutput;
 
 /// What is remembered of one project between looks. A restart brings back what `renku.projects.v1` holds; the content
 /// is then unknown, so the first look after it writes the content again: the same bytes with a newer generation.
@@ -88,6 +90,7 @@ pub struct Memories(Mutex<HashMap<Partition, Owned>>);
 struct Owned {
     /// Which topics' assignment holds it: partitions of one number are assigned together, but may come one by one.
     held_by: BTreeSet<TopicName>,
+    output: OwnOutput,
     projects: HashMap<ProjectId, ProjectMemory>,
 }
 
@@ -103,6 +106,7 @@ impl Memories {
             partition,
             Owned {
                 held_by: BTreeSet::new(),
+                output: OwnOutput::default(),
                 projects,
             },
         );
@@ -147,6 +151,44 @@ impl Memories {
         }
     }
 
+    /// A record of the role's output is about to be appended. False when the partition is not owned any more: then it must
+    /// not be, as whoever owns it writes newer ones.
+    pub fn sending(
+        &self,
+        partition: Partition,
+        project: ProjectId,
+        generation: Generation,
+        record: &NewRecord,
+    ) -> bool {
+        let mut all = self.0.lock();
+        let Some(owned) = all.get_mut(&partition) else {
+            return false;
+        };
+        owned.output.sending(project, generation, record);
+        true
+    }
+
+    /// Those of these records of the role's output, of one project, that this process has not written since it owns
+    /// the partition.
+    pub fn foreign<'a>(
+        &self,
+        partition: Partition,
+        project: ProjectId,
+        records: &[&'a Record],
+    ) -> Vec<&'a Record> {
+        match self.0.lock().get(&partition) {
+            Some(owned) => owned.output.foreign(project, records),
+            None => records.to_vec(),
+        }
+    }
+
+    /// These records of the role's output, of one project, are done with.
+    pub fn settled(&self, partition: Partition, project: ProjectId, records: &[&Record]) {
+        if let Some(owned) = self.0.lock().get_mut(&partition) {
+            owned.output.settled(project, records);
+        }
+    }
+
     /// How many projects are known.
     pub fn known(&self) -> usize {
         self.0.lock().values().map(|owned| owned.projects.len()).sum()
@@ -174,6 +216,33 @@ mod tests {
         assert_eq!((memory.last.get(), facts.state_version.get()), (9, 9));
         assert!(!facts.says(old.project_id, old.state.as_ref().unwrap()).unwrap());
         assert!(!facts.says(new.project_id, new.state.as_ref().unwrap()).unwrap());
+    }
+
+    #[test]
+    fn the_same_commit_is_written_again_after_facts_that_left_nothing_to_read() {
+        let mut memory = ProjectMemory::default();
+        let on = samples::facts(7, "a/b", Some("main"));
+        let off = samples::facts(7, "a/b", None);
+        let content = KnownContent {
+            sha: Sha::new([1; 20]),
+            r#ref: "refs/heads/main".into(),
+            generation: Generation::new(5),
+        };
+        memory.wrote_facts(&on, KnownFacts::of(&on).unwrap());
+        memory.content = Some(content.clone());
+        memory.wrote_facts(&on, KnownFacts::of(&on).unwrap());
+        assert_eq!(
+            memory.content,
+            Some(content),
+            "what is written is not written twice"
+        );
+        memory.wrote_facts(&off, KnownFacts::of(&off).unwrap());
+        assert_eq!(
+            memory.content, None,
+            "the views dropped the graph with these facts"
+        );
+        memory.wrote_facts(&on, KnownFacts::of(&on).unwrap());
+        assert_eq!(memory.content, None);
     }
 
     #[test]

@@ -6,6 +6,8 @@ use runtime::metrics::{
     BYTES, HistogramVec, IntCounterVec, IntGaugeVec, MetricError, MetricKind, MetricSpec, Metrics, SECONDS,
 };
 
+use crate::worker::is_output;
+
 const LOOKS: MetricSpec = MetricSpec {
     name: "renku_fetcher_looks_total",
     kind: MetricKind::Counter,
@@ -34,6 +36,12 @@ const UNREADABLE: MetricSpec = MetricSpec {
     name: "renku_fetcher_unreadable_events_total",
     kind: MetricKind::Counter,
     help: "Push events that could not be decoded; their project was looked at all the same.",
+    labels: &[],
+};
+const DOUBTED: MetricSpec = MetricSpec {
+    name: "renku_fetcher_foreign_records_total",
+    kind: MetricKind::Counter,
+    help: "Records of facts or commits that another process wrote: one that had lost its partition, or the one before this at its end. The project is looked at again.",
     labels: &[],
 };
 const RETRIES: MetricSpec = MetricSpec {
@@ -92,6 +100,7 @@ pub const METRICS: &[MetricSpec] = &[
     STEP_SECONDS,
     EVENTS,
     UNREADABLE,
+    DOUBTED,
     RETRIES,
     PARKED,
     IN_FLIGHT,
@@ -110,6 +119,7 @@ pub(crate) struct Meters {
     step_seconds: HistogramVec,
     events: IntCounterVec,
     unreadable: IntCounterVec,
+    doubted: IntCounterVec,
     retries: IntCounterVec,
     parked: IntCounterVec,
     in_flight: IntGaugeVec,
@@ -128,6 +138,7 @@ impl Meters {
             step_seconds: metrics.histogram(&STEP_SECONDS)?,
             events: metrics.counter(&EVENTS)?,
             unreadable: metrics.counter(&UNREADABLE)?,
+            doubted: metrics.counter(&DOUBTED)?,
             retries: metrics.counter(&RETRIES)?,
             parked: metrics.counter(&PARKED)?,
             in_flight: metrics.gauge(&IN_FLIGHT)?,
@@ -163,6 +174,10 @@ impl Meters {
                 .with_label_values::<&str>(&[])
                 .inc_by(unreadable as u64);
         }
+    }
+
+    pub(crate) fn doubted(&self) {
+        self.doubted.with_label_values::<&str>(&[]).inc();
     }
 
     pub(crate) fn fetched(&self, bytes: u64) {
@@ -220,7 +235,8 @@ impl Meters {
                     .with_label_values::<&str>(&[])
                     .set(i64::try_from(records).unwrap_or(i64::MAX));
             }
-            WorkerEvent::Lost(assignment) => {
+            // What was lost of the output is triple-generator's to miss.
+            WorkerEvent::Lost(assignment) if !is_output(&assignment.position.topic) => {
                 self.lost.with_label_values::<&str>(&[]).inc();
                 tracing::error!(
                     position = %assignment.position,

@@ -1,5 +1,7 @@
 use bus::Record;
-use events::{Covers, Decoder, LookReason, PushEvent, RECORD_VERSION};
+use events::{
+    CommitFetched, Covers, Decoder, LookReason, PROJECTS, ProjectRecord, PushEvent, RECORD_VERSION,
+};
 use model::{Generation, ProjectId, Timestamp};
 use runtime::{Randomness, TraceContext};
 
@@ -12,6 +14,8 @@ pub struct Request {
     pub regenerate: bool,
     /// The look must be newer than this one: of a regression, what was seen in the log.
     pub floor: Generation,
+    /// Somebody else wrote what this role writes: what is known is not trusted, and all of it is written again.
+    pub doubted: bool,
     /// The newest rebuild that asked.
     pub campaign: Option<String>,
     /// When the oldest of the events was written.
@@ -34,6 +38,7 @@ impl Request {
             covers: Covers::default(),
             regenerate: false,
             floor: Generation::default(),
+            doubted: false,
             campaign: None,
             oldest: Timestamp::from_micros(i64::MAX),
             causes: Vec::new(),
@@ -66,6 +71,22 @@ impl Request {
         self.covers.merge(&event.envelope.covers);
         if event.envelope.campaign.is_some() {
             self.campaign = event.envelope.campaign;
+        }
+    }
+
+    /// Takes in a record of the role's own output that somebody else wrote. It asks for a look that is newer, and it
+    /// does so even if it cannot be read: then the views cannot read it either.
+    pub fn doubt(&mut self, decoder: &Decoder, record: &Record) {
+        self.doubted = true;
+        self.regenerate = true;
+        self.oldest = self.oldest.min(record.timestamp);
+        let envelope = if record.topic == PROJECTS {
+            bus::value_of::<ProjectRecord>(decoder, record).map(|facts| facts.map(|facts| facts.envelope))
+        } else {
+            bus::value_of::<CommitFetched>(decoder, record).map(|commit| commit.map(|commit| commit.envelope))
+        };
+        if let Ok(Some(envelope)) = envelope {
+            self.floor = self.floor.max(envelope.generation).max(envelope.state_version);
         }
     }
 
@@ -124,6 +145,21 @@ mod tests {
             Timestamp::from_micros(1),
         );
         assert!(Request::merge(&Decoder::default(), &[record(0, &event, None)]).regenerate);
+    }
+
+    #[test]
+    fn what_somebody_else_wrote_makes_all_again_and_newer() {
+        let mut request = Request::merge(&Decoder::default(), []);
+        let record = samples::read_back(samples::facts_record(7, 9), Partition::new(1), Offset::new(3));
+        request.doubt(&Decoder::default(), &record);
+        assert!(request.doubted && request.regenerate);
+        assert_eq!((request.floor.get(), request.events), (9, 0));
+        assert_eq!(request.covers, Covers::default(), "it is no event");
+        let mut bad = record;
+        bad.value = Some(Bytes::from_static(b"?"));
+        let mut request = Request::merge(&Decoder::default(), []);
+        request.doubt(&Decoder::default(), &bad);
+        assert!(request.doubted);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Records for tests.
 
-use bus::{Origin, Record, record_of};
+use bus::{NewRecord, Origin, Record, record_of};
 use events::{Envelope, ProjectRecord, ProjectState, PushEvent, Signature};
 use model::{Generation, Offset, Partition, ProjectId, Sha, Timestamp, Visibility};
 
@@ -70,7 +70,27 @@ pub(crate) fn event_record(
         traceparent,
         id: None,
     };
-    let new = record_of(&events::PUSH_EVENTS, event, origin).unwrap();
+    read_back(
+        record_of(&events::PUSH_EVENTS, event, origin).unwrap(),
+        partition,
+        offset,
+    )
+}
+
+pub(crate) fn facts_record(project: i64, version: u64) -> NewRecord {
+    let mut facts = facts(project, "a/b", Some("main"));
+    facts.envelope.generation = Generation::new(version);
+    facts.envelope.state_version = Generation::new(version);
+    let origin = Origin {
+        source: "test",
+        at: facts.envelope.observed_at,
+        traceparent: None,
+        id: None,
+    };
+    record_of(&events::PROJECTS, &facts, origin).unwrap()
+}
+
+pub(crate) fn read_back(new: NewRecord, partition: Partition, offset: Offset) -> Record {
     Record {
         topic: new.topic,
         partition,

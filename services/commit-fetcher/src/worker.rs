@@ -7,9 +7,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use blobs::Blobs;
 use bus::worker::{Lane, Turn, Worker};
-use bus::{Bus, BusError, NewRecord, Origin, ReadLimits, TopicPartition, record_of, value_of};
+use bus::{Bus, BusError, NewRecord, Origin, ReadLimits, Record, TopicPartition, record_of, value_of};
 use events::{COMMITS, Decoder, EVENT_STATUS, EncodeError, PROJECTS, ProjectRecord, TopicValue};
-use model::{Outcome, Owner, Partition, ProjectId, Reason, TopicName};
+use model::{Generation, Outcome, Owner, Partition, ProjectId, Reason, TopicName};
 use runtime::{Edges, TraceContext};
 use tracing::Instrument;
 
@@ -74,7 +74,11 @@ enum WriteError {
     Encode(#[from] EncodeError),
     #[error(transparent)]
     Tripped(#[from] runtime::Tripped),
+    #[error("{NOT_OWNED}")]
+    NotOwned,
 }
+
+const NOT_OWNED: &str = "the partition was given to another member";
 
 impl Fetcher {
     /// A worker that remembers nothing yet.
@@ -106,12 +110,44 @@ impl Fetcher {
         let Some(partition) = turn.records.first().map(|(_, record)| record.partition) else {
             return Outcome::Done;
         };
-        let request = Request::merge(&self.decoder, turn.records.iter().map(|(_, record)| record));
+        let (output, asked): (Vec<_>, Vec<_>) = turn
+            .records
+            .iter()
+            .partition(|(_, record)| is_output(&record.topic));
+        let output: Vec<&Record> = output.into_iter().map(|(_, record)| record).collect();
+        let foreign = self.memories.foreign(partition, project, &output);
+        let mut request = Request::merge(&self.decoder, asked.iter().map(|(_, record)| record));
+        // A null is erasure's.
+        for record in foreign.iter().filter(|record| record.value.is_some()) {
+            tracing::warn!(project.id = %project, position = %record.next(), "written by another process, looked at again");
+            self.meters.doubted();
+            request.doubt(&self.decoder, record);
+        }
+        let outcome = if request.events > 0 || request.doubted {
+            self.look_for(Place { project, partition }, request, &asked, turn.attempt)
+                .await
+        } else {
+            Outcome::Done
+        };
+        if !matches!(outcome, Outcome::Retry { .. }) {
+            self.memories.settled(partition, project, &output);
+        }
+        outcome
+    }
+
+    async fn look_for(
+        &self,
+        place: Place,
+        request: Request,
+        asked: &[&(Lane, Record)],
+        attempt: u32,
+    ) -> Outcome {
+        let Place { project, partition } = place;
         self.memories
             .update(partition, project, |memory| memory.raise(request.floor));
         let Some((generation, known)) = self.memories.begin(partition, project, self.edges.clock.now())
         else {
-            return retry_us("the partition was given to another member");
+            return retry_us(NOT_OWNED);
         };
         let trace = request.trace(&*self.edges.randomness);
         let span = tracing::info_span!(
@@ -125,18 +161,11 @@ impl Fetcher {
         if request.causes.len() > 1 {
             span.record("causes", request.causes.join(" "));
         }
-        let backfill = turn
-            .records
-            .iter()
-            .filter(|(lane, _)| *lane == Lane::Backfill)
-            .count();
-        let (live, unreadable) = (turn.records.len() - backfill, request.unreadable);
-        let look = Look::begin(project, generation, known, request, turn.attempt, self.patience);
+        let backfill = asked.iter().filter(|(lane, _)| *lane == Lane::Backfill).count();
+        let (live, unreadable) = (asked.len() - backfill, request.unreadable);
+        let look = Look::begin(project, generation, known, request, attempt, self.patience);
         let started = self.edges.clock.monotonic();
-        let (how, outcome) = self
-            .carry_out(Place { project, partition }, look, trace)
-            .instrument(span)
-            .await;
+        let (how, outcome) = self.carry_out(place, look, trace).instrument(span).await;
         self.meters
             .looked(how, self.edges.clock.monotonic().saturating_sub(started));
         if !matches!(outcome, Outcome::Retry { .. }) {
@@ -224,9 +253,10 @@ impl Fetcher {
         trace: &TraceContext,
     ) -> Result<(), WriteError> {
         match command {
-            Command::Facts(record) => {
-                self.append(vec![self.record(&PROJECTS, &**record, trace)?])
-                    .await?;
+            Command::Facts(facts) => {
+                let record = self.record(&PROJECTS, &**facts, trace)?;
+                self.sending(place, facts.envelope.generation, &record)?;
+                self.append(vec![record]).await?;
             }
             Command::Status(status) => {
                 self.append(vec![self.record(&EVENT_STATUS, &**status, trace)?])
@@ -255,11 +285,10 @@ impl Fetcher {
                 commit.linked.clone_from(&fetched.linked);
                 let status = fetched_status(&commit);
                 runtime::failpoint!("commit-fetcher.before-content")?;
-                let records = vec![
-                    self.record(&COMMITS, &commit, trace)?,
-                    self.record(&EVENT_STATUS, &status, trace)?,
-                ];
-                self.append(records).await?;
+                let record = self.record(&COMMITS, &commit, trace)?;
+                self.sending(place, commit.envelope.generation, &record)?;
+                let status = self.record(&EVENT_STATUS, &status, trace)?;
+                self.append(vec![record, status]).await?;
             }
         }
         let mut remembered = Ok(());
@@ -272,6 +301,14 @@ impl Fetcher {
             runtime::failpoint!("commit-fetcher.after-facts")?;
         }
         Ok(())
+    }
+
+    fn sending(&self, place: Place, generation: Generation, record: &NewRecord) -> Result<(), WriteError> {
+        let Place { project, partition } = place;
+        self.memories
+            .sending(partition, project, generation, record)
+            .then_some(())
+            .ok_or(WriteError::NotOwned)
     }
 
     fn record<T: TopicValue>(
@@ -346,6 +383,11 @@ impl Fetcher {
 struct Place {
     project: ProjectId,
     partition: Partition,
+}
+
+/// Whether this role alone writes the topic, so that it reads what others wrote there by mistake.
+pub(crate) fn is_output(topic: &TopicName) -> bool {
+    *topic == PROJECTS || *topic == COMMITS
 }
 
 fn failed(error: WriteError) -> (&'static str, Outcome) {

@@ -34,28 +34,37 @@ impl OwnOutput {
         self.newest.lock().remove(&partition);
     }
 
-    /// Reads the output of these partitions from its start, and returns where it ended.
+    /// Reads the output of these partitions from its start. Returns where it ended, and the projects whose last record is
+    /// not their newest, with the generation of that: whoever had the partition may have ended before it saw that.
     pub(crate) async fn restore(
         &self,
         bus: &dyn Bus,
         partitions: &[Partition],
-    ) -> Result<Vec<Position>, BusError> {
+    ) -> Result<(Vec<Position>, Vec<(ProjectId, Generation)>), BusError> {
         let decoder = Decoder::default();
+        let mut fallen: HashMap<ProjectId, Generation> = HashMap::new();
         for partition in partitions {
             self.forget(*partition);
         }
-        restore(
+        let ends = restore(
             bus,
             &PROJECT_GRAPHS,
             Some(partitions),
             ReadLimits::default(),
             |record| {
                 if let Some((project, seen)) = read(&decoder, &record) {
+                    let before = self.newest(record.partition, project);
+                    if falls(before, seen) {
+                        fallen.insert(project, before.unwrap_or_default().generation);
+                    } else {
+                        fallen.remove(&project);
+                    }
                     self.note(record.partition, project, seen);
                 }
             },
         )
-        .await
+        .await?;
+        Ok((ends, fallen.into_iter().collect()))
     }
 }
 
@@ -85,14 +94,23 @@ pub(crate) struct Regressions {
     pub(crate) meters: Meters,
 }
 
-/// Partitions given (from these positions) or taken.
+/// Partitions given or taken.
 pub(crate) enum Change {
-    Given(Vec<Position>, HashMap<Partition, HashMap<ProjectId, Newest>>),
+    Given(Given),
     Taken(Vec<Partition>),
 }
 
+/// What was in our output when partitions were given.
+pub(crate) struct Given {
+    /// Where it ended.
+    pub(crate) ends: Vec<Position>,
+    pub(crate) newest: HashMap<Partition, HashMap<ProjectId, Newest>>,
+    /// Projects whose last record is not the newest, with the generation of that.
+    pub(crate) fallen: Vec<(ProjectId, Generation)>,
+}
+
 impl OwnOutput {
-    /// What [`Change::Given`] carries for these partitions.
+    /// What is known of these partitions.
     pub(crate) fn of(&self, partitions: &[Partition]) -> HashMap<Partition, HashMap<ProjectId, Newest>> {
         let newest = self.newest.lock();
         partitions
@@ -118,10 +136,13 @@ impl Regressions {
                     let Some(change) = change else { return Ok(()) };
                     let mut positions = reader.as_ref().map(|r| r.positions()).unwrap_or_default();
                     match change {
-                        Change::Given(given, newest) => {
-                            positions.retain(|p| !newest.contains_key(&p.partition));
-                            positions.extend(given);
-                            before.extend(newest);
+                        Change::Given(given) => {
+                            positions.retain(|p| !given.newest.contains_key(&p.partition));
+                            positions.extend(given.ends);
+                            before.extend(given.newest);
+                            for (project, floor) in given.fallen {
+                                self.fell(project, floor).await?;
+                            }
                         }
                         Change::Taken(taken) => {
                             positions.retain(|p| !taken.contains(&p.partition));
@@ -139,10 +160,7 @@ impl Regressions {
                         let known = before.entry(record.partition).or_default();
                         let before = known.get(&project).copied();
                         if falls(before, seen) {
-                            tracing::warn!(project.id = %project, "the output fell behind, the project is looked at again");
-                            self.meters.regressed();
-                            let floor = before.unwrap_or_default().generation;
-                            look_again(&*self.bus, self.clock.now(), project, floor, Covers::default()).await?;
+                            self.fell(project, before.unwrap_or_default().generation).await?;
                         }
                         let largest = known.entry(project).or_default();
                         *largest = seen.max(*largest);
@@ -150,6 +168,14 @@ impl Regressions {
                 }
             }
         }
+    }
+}
+
+impl Regressions {
+    async fn fell(&self, project: ProjectId, floor: Generation) -> Result<(), RoleError> {
+        tracing::warn!(project.id = %project, "the output fell behind, the project is looked at again");
+        self.meters.regressed();
+        look_again(&*self.bus, self.clock.now(), project, floor, Covers::default()).await
     }
 }
 

@@ -129,7 +129,7 @@ pub fn build(
         edges,
     )?;
     let source = |topic| Source {
-        parked: parked(&topic),
+        parked: Some(parked(&topic)),
         topic,
         lane: Lane::Live,
     };

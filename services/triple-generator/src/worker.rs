@@ -17,7 +17,7 @@ use tracing::Instrument;
 
 use crate::maker::{GENERATOR_VERSION, MakeError, Maker};
 use crate::meters::Meters;
-use crate::newest::{Change, OwnOutput, output_partitions};
+use crate::newest::{Change, Given, OwnOutput, output_partitions};
 use crate::plan::{Newest, Step, out_of_order, plan};
 use crate::{RoleError, origin};
 
@@ -334,10 +334,10 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 impl Worker for Generator {
     async fn assigned(&self, partitions: &[TopicPartition]) -> Result<(), BusError> {
         let partitions = output_partitions(partitions);
-        let positions = self.own.restore(&*self.bus, &partitions).await?;
+        let (ends, fallen) = self.own.restore(&*self.bus, &partitions).await?;
         let newest = self.own.of(&partitions);
         // Whoever watches may have ended with the process.
-        let _ = self.changes.send(Change::Given(positions, newest));
+        let _ = self.changes.send(Change::Given(Given { ends, newest, fallen }));
         Ok(())
     }
 

@@ -38,8 +38,8 @@ pub struct Source {
     pub topic: TopicName,
     /// Its lane.
     pub lane: Lane,
-    /// Where rejected records of it go.
-    pub parked: TopicName,
+    /// Where rejected records of it go. None: nowhere, they say nothing that is not said again.
+    pub parked: Option<TopicName>,
 }
 
 /// Bounds and names of one worker.

@@ -370,7 +370,7 @@ async fn turn<W: Worker>(
         let parked = records
             .iter()
             .filter_map(|(_, record)| {
-                let topic = source_of(&config, record)?.parked.clone();
+                let topic = source_of(&config, record)?.parked.clone()?;
                 Some(parked_record(
                     record,
                     topic,

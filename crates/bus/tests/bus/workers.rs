@@ -113,12 +113,12 @@ fn config() -> WorkerConfig {
         Source {
             topic: T,
             lane: Lane::Live,
-            parked: PARKED,
+            parked: Some(PARKED),
         },
         Source {
             topic: U,
             lane: Lane::Backfill,
-            parked: PARKED,
+            parked: Some(PARKED),
         },
     ];
     WorkerConfig::new("g", "m", sources)

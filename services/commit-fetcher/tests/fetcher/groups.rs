@@ -1,8 +1,10 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::time::Duration;
 
-use events::PUSH_EVENTS;
+use events::{COMMITS, EVENT_STATUS, PROJECTS, PUSH_EVENTS};
+use model::{Generation, Timestamp, Visibility};
 use runtime::failpoint::{Action, on_this_thread};
 
 use crate::fake::{Commit, FakeGitLab};
@@ -15,7 +17,7 @@ async fn a_restart_goes_on_where_it_was() {
     let stack = Stack::start(&gitlab).await;
     let event = stack.event(project(7)).await;
     stack.answered(&event, project(7)).await;
-    stack.settled().await;
+    stack.read_back().await;
     let stack = stack.restart().await;
     let event = stack.event(project(7)).await;
     stack.answered(&event, project(7)).await;
@@ -28,6 +30,77 @@ async fn a_restart_goes_on_where_it_was() {
         commits[1].envelope.state_version,
         commits[0].envelope.state_version
     );
+}
+
+/// Facts that another process wrote, from a clock that is ahead: older than what is so, and too open.
+async fn write_as_another(stack: &Stack, visibility: Visibility) -> Generation {
+    let mut facts = stack.facts().await.pop().unwrap();
+    facts.state.as_mut().unwrap().visibility = visibility;
+    let version = facts
+        .state_version()
+        .next(stack.edges.clock.now().plus(Duration::from_secs(600)));
+    facts.envelope.generation = version;
+    facts.envelope.state_version = version;
+    stack.write(&PROJECTS, &facts).await;
+    version
+}
+
+async fn is_written_over(stack: &Stack, version: Generation, visibility: Visibility) {
+    stack
+        .until("facts are written that are newer", async || {
+            let last = stack.facts().await.pop().unwrap();
+            last.state_version() > version && last.state.unwrap().visibility == visibility
+        })
+        .await;
+    stack.read_back().await;
+    let looks = stack.commits().await;
+    assert!(looks.last().unwrap().envelope.generation > version);
+    let statuses = stack.records(&EVENT_STATUS).await.len();
+    stack.read_back().await;
+    assert_eq!(
+        stack.records(&EVENT_STATUS).await.len(),
+        statuses,
+        "once is enough"
+    );
+}
+
+#[tokio::test]
+async fn what_another_process_wrote_is_written_over() {
+    let gitlab = FakeGitLab::new();
+    gitlab.add(project(7), "g/p", Commit::of(1, 1, 10));
+    let stack = Stack::start(&gitlab).await;
+    let event = stack.event(project(7)).await;
+    stack.answered(&event, project(7)).await;
+    stack.read_back().await;
+    let real = stack.facts().await[0].state.clone().unwrap().visibility;
+    let other = if real == Visibility::Internal {
+        Visibility::Public
+    } else {
+        Visibility::Internal
+    };
+    let version = write_as_another(&stack, other).await;
+    is_written_over(&stack, version, real).await;
+    // And while nobody was there to see it.
+    stack.stop().await;
+    let version = write_as_another(&stack, other).await;
+    let stack = stack.restart().await;
+    is_written_over(&stack, version, real).await;
+    // A commit is as good as facts, and what cannot be read is as bad.
+    let before = stack.commits().await;
+    let mut old = before[0].clone();
+    old.envelope.generation = before
+        .last()
+        .unwrap()
+        .envelope
+        .generation
+        .next(Timestamp::default());
+    stack.write(&COMMITS, &old).await;
+    stack
+        .until("the commit is written again", async || {
+            stack.commits().await.last().unwrap().envelope.generation > old.envelope.generation
+        })
+        .await;
+    stack.stop().await;
 }
 
 #[tokio::test]
@@ -65,10 +138,7 @@ async fn two_members_share_the_projects_and_hand_them_over() {
         gitlab.push(project(n), Commit::of(2, 3, 50));
         events.push((project(n), stack.event(project(n)).await));
     }
-    other
-        .stop_and_drain(std::time::Duration::from_secs(30))
-        .await
-        .unwrap();
+    other.stop_and_drain(Duration::from_secs(30)).await.unwrap();
     for n in 1..=60 {
         gitlab.push(project(n), Commit::of(3, 4, 50));
         events.push((project(n), stack.event(project(n)).await));

@@ -143,13 +143,27 @@ impl Stack {
     }
 
     pub async fn append(&self, topic: &TopicName, event: &PushEvent, trace: Option<&str>) -> Position {
+        self.append_value(topic, event, trace).await
+    }
+
+    /// Writes what only the role should write.
+    pub async fn write<T: TopicValue + Sync>(&self, topic: &TopicName, value: &T) -> Position {
+        self.append_value(topic, value, None).await
+    }
+
+    async fn append_value<T: TopicValue + Sync>(
+        &self,
+        topic: &TopicName,
+        value: &T,
+        trace: Option<&str>,
+    ) -> Position {
         let origin = Origin {
             source: "test",
             at: self.edges.clock.now(),
             traceparent: trace,
             id: None,
         };
-        let record = record_of(topic, event, origin).unwrap();
+        let record = record_of(topic, value, origin).unwrap();
         self.bus.append(vec![record]).await.unwrap().remove(0)
     }
 
@@ -211,12 +225,21 @@ impl Stack {
         .await;
     }
 
-    /// Waits until the group has settled everything.
+    /// Waits until the group has settled all events.
     pub async fn settled(&self) {
+        self.settled_all_of(&[PUSH_EVENTS, PUSH_EVENTS_BACKFILL]).await;
+    }
+
+    /// Waits until the group has seen all that was written to its output, too.
+    pub async fn read_back(&self) {
+        self.settled_all_of(&[PUSH_EVENTS, PUSH_EVENTS_BACKFILL, PROJECTS, COMMITS])
+            .await;
+    }
+
+    async fn settled_all_of(&self, topics: &[TopicName]) {
         self.until("all is settled", async || {
-            let topics = [PUSH_EVENTS, PUSH_EVENTS_BACKFILL];
-            let positions = self.bus.group_positions("commit-fetcher", &topics).await.unwrap();
-            for topic in &topics {
+            let positions = self.bus.group_positions("commit-fetcher", topics).await.unwrap();
+            for topic in topics {
                 for extent in self.bus.extents(topic).await.unwrap() {
                     let stored = positions
                         .iter()

@@ -3,7 +3,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
 
-use crate::world;
+use crate::world::{self, Totals};
 
 /// Steps of one schedule before everything heals.
 const STEPS: std::ops::Range<usize> = 40..160;
@@ -29,6 +29,12 @@ impl Schedule {
             .map(|_| (random.random_range(0..60), random.random()))
             .collect();
         Self { seed, steps, trips }
+    }
+
+    /// Runs it. The error says which promise was broken, a panic is one, too.
+    pub fn run(&self) -> Result<Totals, String> {
+        catch_unwind(AssertUnwindSafe(|| world::run(self, false)))
+            .unwrap_or_else(|_| Err("it panicked".to_owned()))
     }
 
     /// A shorter and calmer schedule that still fails, and how it does.
@@ -71,9 +77,5 @@ impl Schedule {
 }
 
 fn fails(schedule: &Schedule) -> Option<String> {
-    match catch_unwind(AssertUnwindSafe(|| world::run(schedule, false))) {
-        Ok(Ok(_)) => None,
-        Ok(Err(why)) => Some(why),
-        Err(_) => Some("it panicked".to_owned()),
-    }
+    schedule.run().err()
 }

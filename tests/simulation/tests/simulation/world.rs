@@ -9,7 +9,7 @@ use std::time::Duration;
 use blobs::MemoryBlobs;
 use bus::{Bus, MemoryBus, NewRecord, Origin, record_of};
 use events::{LookReason, PUSH_EVENTS, PUSH_EVENTS_BACKFILL, PushEvent};
-use model::{Generation, LogId, Position, ProjectId, Timestamp, Visibility};
+use model::{LogId, Position, ProjectId, Timestamp, Visibility};
 use parking_lot::Mutex;
 use runtime::failpoint::{Action, on_this_thread};
 use tempfile::TempDir;
@@ -69,6 +69,7 @@ impl Totals {
             "compaction",
             "graphs checked",
             "gone checked",
+            "rebuilt view compared",
         ] {
             assert!(
                 self.0.get(what).is_some_and(|count| *count > 10),
@@ -89,8 +90,6 @@ pub struct World {
     pub log: MemoryBus,
     pub accepted: Vec<Accepted>,
     pub totals: Totals,
-    /// The newest facts of each project that the log had at some time.
-    pub newest_facts: BTreeMap<ProjectId, Generation>,
     pub processes: Vec<Process>,
     now: Timestamp,
     seed: u64,
@@ -186,7 +185,6 @@ impl World {
             log,
             accepted: Vec::new(),
             totals: Totals::default(),
-            newest_facts: BTreeMap::new(),
             processes: Vec::new(),
             now,
             seed: schedule.seed,
@@ -291,7 +289,6 @@ impl World {
             91..=93 => self.second(rest),
             94 => {
                 self.totals.count("compaction");
-                let _ = check::note_facts(self);
                 self.log.clean_up(self.now);
             }
             95..=96 => {
