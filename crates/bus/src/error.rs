@@ -65,6 +65,18 @@ pub enum BusError {
     /// A passing fault: broker away, file busy. Try again.
     #[error("the bus is not available at the moment")]
     Unavailable(#[source] BoxError),
+    /// The broker will not have it. Trying again cannot help.
+    #[error("the broker refuses it: check the credentials, the access rules and the topic's settings")]
+    Refused(#[source] BoxError),
+    /// The settings of the bus contradict each other, or the client library does not take them.
+    #[error("the bus cannot work with these settings: {0}")]
+    Settings(String),
+    /// The topic was deleted and made anew: no position in it means anything any more. Start again.
+    #[error("topic {topic} was deleted and made anew: positions in it are void, start again")]
+    Replaced {
+        /// Which.
+        topic: TopicName,
+    },
     /// The log's file cannot be read as a log.
     #[error("the log in {path} is damaged: restore it from a backup, or move it away to start an empty one")]
     Corrupt {

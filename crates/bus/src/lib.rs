@@ -7,6 +7,8 @@
 
 mod embedded;
 mod error;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod local;
 mod memory;
 mod prefix;
@@ -18,6 +20,11 @@ pub mod worker;
 
 pub use embedded::{EmbeddedBus, EmbeddedOptions};
 pub use error::{BoxError, BusError};
+#[cfg(feature = "kafka")]
+pub use kafka::{
+    AccessRule, AccessToken, Change, Fact, Grant, Granted, KafkaBus, KafkaOptions, KafkaSasl, KafkaTls, Operation,
+    PlannedTopic, Resource, TokenSource, plan, settings_of,
+};
 pub use memory::MemoryBus;
 pub use record::{Headers, MAX_RECORD_BYTES, NewRecord, Record};
 pub use restore::restore;

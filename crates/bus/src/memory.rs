@@ -190,8 +190,8 @@ impl Storage for Arc<Memory> {
 
 #[async_trait]
 impl Bus for MemoryBus {
-    async fn log_id(&self) -> Result<LogId, BusError> {
-        self.front.log_id().await
+    async fn log_id(&self, topics: &[TopicName]) -> Result<LogId, BusError> {
+        self.front.log_id(topics).await
     }
 
     async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), BusError> {

@@ -119,8 +119,9 @@ pub enum GroupEvent {
 /// Delivery is at least once. Nothing ever resets silently: a position that the log does not have is an error.
 #[async_trait]
 pub trait Bus: Send + Sync + 'static {
-    /// Which log this is. Positions of another log mean nothing here.
-    async fn log_id(&self) -> Result<LogId, BusError>;
+    /// Which log these topics are in. Positions of another log mean nothing here: the log was lost and begun anew, or one
+    /// of the topics was.
+    async fn log_id(&self, topics: &[TopicName]) -> Result<LogId, BusError>;
 
     /// Makes topics that are missing and takes over changed clean-up rules.
     ///

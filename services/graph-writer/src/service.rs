@@ -170,7 +170,7 @@ impl GraphWriter {
 
     /// Where to read on. Empties the view first if its positions mean nothing any more.
     async fn positions(&mut self) -> Result<(Vec<Position>, Vec<(TopicName, Vec<Extent>)>), BoxError> {
-        let log = self.bus.log_id().await?;
+        let log = self.bus.log_id(&TOPICS).await?;
         let mut extents = Vec::new();
         for topic in TOPICS {
             let extent = self.bus.extents(&topic).await?;

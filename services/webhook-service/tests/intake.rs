@@ -41,7 +41,7 @@ enum Fault {
 
 #[async_trait]
 impl Bus for TestBus {
-    async fn log_id(&self) -> Result<LogId, BusError> {
+    async fn log_id(&self, _topics: &[TopicName]) -> Result<LogId, BusError> {
         Ok(LogId(1))
     }
 

@@ -71,7 +71,7 @@ impl LocalBus {
 
 #[async_trait]
 impl Bus for LocalBus {
-    async fn log_id(&self) -> Result<LogId, BusError> {
+    async fn log_id(&self, _topics: &[TopicName]) -> Result<LogId, BusError> {
         Ok(self.log_id)
     }
 

@@ -5,7 +5,9 @@
 
 mod backoff;
 mod parked;
+mod retry;
 mod run;
+mod turn;
 mod turns;
 
 use std::fmt;
@@ -18,9 +20,10 @@ use model::{Outcome, Owner, Reason, Timestamp, TopicName};
 
 pub use backoff::Backoff;
 pub use parked::{ParkedHeaders, parked_record};
+pub use retry::{RetryHeaders, was_tried};
 pub use run::run;
 
-use crate::{Bus, BusError, GroupOptions, Record, TopicPartition};
+use crate::{Bus, BusError, GroupOptions, NewRecord, Record, TopicPartition};
 
 /// How urgent a topic's records are.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -40,6 +43,20 @@ pub struct Source {
     pub lane: Lane,
     /// Where rejected records of it go. None: nowhere, they say nothing that is not said again.
     pub parked: Option<TopicName>,
+    /// Where records of it wait that have to wait long, with as many partitions. None: they wait in memory.
+    pub retry: Option<TopicName>,
+}
+
+impl Source {
+    /// A topic whose failures have lanes of their own, see [`events::parked`] and [`events::retry`].
+    pub fn new(topic: TopicName, lane: Lane) -> Self {
+        Self {
+            parked: Some(events::parked(&topic)),
+            retry: Some(events::retry(&topic)),
+            topic,
+            lane,
+        }
+    }
 }
 
 /// Bounds and names of one worker.
@@ -61,6 +78,8 @@ pub struct WorkerConfig {
     pub in_flight_records: usize,
     /// The wait between tries.
     pub backoff: Backoff,
+    /// Records that have to wait this long or longer go to the retry lane, so that their partition goes on.
+    pub hand_on_after: Duration,
     /// A turn that panics is tried this often, then its records are parked.
     pub panics: u32,
     /// How long to wait at the end for turns that still run.
@@ -81,6 +100,7 @@ impl WorkerConfig {
             in_flight_bytes: 16 << 20,
             in_flight_records: 10_000,
             backoff: Backoff::default(),
+            hand_on_after: Duration::from_secs(5),
             panics: 3,
             grace: Duration::from_secs(20),
             options: GroupOptions::default(),
@@ -128,6 +148,8 @@ pub enum WorkerEvent<'a> {
         attempt: u32,
         /// The wait.
         after: Duration,
+        /// Whether it waits in the retry lane; otherwise in memory.
+        in_lane: bool,
         /// One line.
         why: &'a str,
     },
@@ -158,7 +180,7 @@ pub struct Turn {
     pub key: Bytes,
     /// The records with the lane that each came by.
     pub records: Vec<(Lane, Record)>,
-    /// 1 for the first try.
+    /// 1 for the first try; tries before a wait in the retry lane count.
     pub attempt: u32,
 }
 
@@ -176,6 +198,13 @@ pub trait Worker: Send + Sync + 'static {
     /// Partitions were taken away; what is kept for them can go.
     fn revoked(&self, partitions: &[TopicPartition]) {
         let _ = partitions;
+    }
+
+    /// One record that asks for all that these ask for, so that the long backlog of a key that fails waits as one. Its topic
+    /// and partition do not matter. None: they wait one by one.
+    fn merged(&self, records: &[(Lane, Record)]) -> Option<NewRecord> {
+        let _ = records;
+        None
     }
 
     /// Does one turn. Everything that it appends must be durable before it returns [`Outcome::Done`].

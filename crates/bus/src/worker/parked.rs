@@ -1,5 +1,6 @@
 use model::{Reason, Timestamp, TopicName};
 
+use super::retry::RetryHeaders;
 use crate::{NewRecord, Record};
 
 /// The headers that a parked record has beside its own.
@@ -49,7 +50,7 @@ pub fn parked_record(
     let mut headers: crate::Headers = record
         .headers
         .iter()
-        .filter(|(name, _)| !ParkedHeaders::ALL.contains(name))
+        .filter(|(name, _)| !ParkedHeaders::ALL.contains(name) && !RetryHeaders::ALL.contains(name))
         .map(|(name, value)| (name.to_owned(), value.clone()))
         .collect();
     headers.push(ParkedHeaders::CODE, reason.code);

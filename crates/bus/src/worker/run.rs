@@ -1,5 +1,4 @@
 use std::collections::{HashMap, HashSet};
-use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,12 +7,17 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use model::{Outcome, Owner, Partition, Reason};
+use model::Partition;
 use tokio::time::Instant;
 
-use super::turns::{Taken, Turns};
-use super::{Lane, Source, Turn, Worker, WorkerConfig, WorkerEdges, WorkerEvent, parked_record};
+use super::retry::Held;
+use super::turn::{Ended, Ending, turn};
+use super::turns::Turns;
+use super::{Lane, Worker, WorkerConfig, WorkerEdges, WorkerEvent};
 use crate::{BusError, GroupConsumer, GroupEvent, Record, TopicPartition};
+
+/// A clock that jumped must not make a record wait for ever.
+const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
 
 /// Runs a worker until `stop` resolves; then finishes what runs, stores positions and leaves the group.
 ///
@@ -25,7 +29,11 @@ pub async fn run<W: Worker>(
     worker: Arc<W>,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), BusError> {
-    let topics: Vec<_> = config.sources.iter().map(|source| source.topic.clone()).collect();
+    let sources = config.sources.iter();
+    let topics: Vec<_> = sources
+        .flat_map(|source| [Some(source.topic.clone()), source.retry.clone()])
+        .flatten()
+        .collect();
     let consumer = edges
         .bus
         .join(&config.group, &config.member, &topics, config.options)
@@ -37,9 +45,8 @@ pub async fn run<W: Worker>(
         running: HashMap::new(),
         owned: HashSet::new(),
         draining: HashMap::new(),
-        records: 0,
-        bytes: 0,
-        paused: false,
+        fresh: Load::default(),
+        tried: Load::default(),
         consumer,
         edges,
         config: Arc::new(config),
@@ -71,30 +78,52 @@ async fn sleep_until(due: Option<Instant>) {
 
 struct Run<W> {
     started: Instant,
-    turns: Turns<Record>,
+    turns: Turns<Held>,
     jobs: FuturesUnordered<BoxFuture<'static, Ended>>,
     /// Records being worked on, per partition.
     running: HashMap<TopicPartition, usize>,
     owned: HashSet<TopicPartition>,
     /// Revoked partitions that are not handed over yet, with the deadline.
     draining: HashMap<TopicPartition, Instant>,
-    /// Waiting or running.
-    records: usize,
-    bytes: usize,
-    paused: bool,
+    /// Of the sources.
+    fresh: Load,
+    /// Of the retry lanes: what waits there must not hold up what is new.
+    tried: Load,
     consumer: Box<dyn GroupConsumer>,
     edges: WorkerEdges,
     config: Arc<WorkerConfig>,
     worker: Arc<W>,
 }
 
-/// A turn that ran, with what became of it and of its parking.
-struct Ended {
-    key: Bytes,
-    records: Vec<(Lane, Record)>,
-    attempt: u32,
-    took: Duration,
-    outcome: Outcome,
+/// What is waiting or running.
+#[derive(Debug, Default)]
+struct Load {
+    records: usize,
+    bytes: usize,
+    /// Reading is paused for it.
+    paused: bool,
+}
+
+impl Load {
+    fn add(&mut self, held: &Held) {
+        self.records += 1;
+        self.bytes += held.bytes();
+    }
+
+    fn take(&mut self, held: &Held) {
+        self.records -= 1;
+        self.bytes -= held.bytes();
+    }
+
+    /// Whether to pause (true) or resume (false) now: full at the bounds, relieved at half of them.
+    fn turn_tap(&mut self, config: &WorkerConfig) -> Option<bool> {
+        let full = self.bytes >= config.in_flight_bytes || self.records >= config.in_flight_records;
+        let relieved =
+            self.bytes <= config.in_flight_bytes / 2 && self.records <= config.in_flight_records / 2;
+        let turned = (full && !self.paused) || (relieved && self.paused);
+        self.paused ^= turned;
+        turned.then_some(self.paused)
+    }
 }
 
 impl<W: Worker> Run<W> {
@@ -106,8 +135,8 @@ impl<W: Worker> Run<W> {
             else {
                 return;
             };
-            for (_, record) in &taken.items {
-                *self.running.entry(record.slot()).or_default() += 1;
+            for (_, held) in &taken.items {
+                *self.running.entry(held.slot.clone()).or_default() += 1;
             }
             let job = turn(
                 self.edges.clone(),
@@ -119,18 +148,54 @@ impl<W: Worker> Run<W> {
         }
     }
 
-    /// Pauses reading while too much is in hand, resumes at half of it.
+    /// Pauses reading while too much is in hand, resumes at half of it; sources and retry lanes each for themselves.
     fn press_back(&mut self) {
-        let full = self.bytes >= self.config.in_flight_bytes || self.records >= self.config.in_flight_records;
-        let relieved = self.bytes <= self.config.in_flight_bytes / 2
-            && self.records <= self.config.in_flight_records / 2;
-        let owned: Vec<_> = self.owned.iter().cloned().collect();
-        if full && !self.paused {
-            self.consumer.pause(&owned);
-            self.paused = true;
-        } else if self.paused && relieved {
-            self.consumer.resume(&owned);
-            self.paused = false;
+        for lanes in [false, true] {
+            let load = if lanes { &mut self.tried } else { &mut self.fresh };
+            let Some(pause) = load.turn_tap(&self.config) else {
+                continue;
+            };
+            let owned = self.owned.iter();
+            let slots: Vec<_> = owned
+                .filter(|slot| self.is_retry_lane(slot) == lanes)
+                .cloned()
+                .collect();
+            if pause {
+                self.consumer.pause(&slots);
+            } else {
+                self.consumer.resume(&slots);
+            }
+        }
+    }
+
+    fn is_retry_lane(&self, slot: &TopicPartition) -> bool {
+        let mut sources = self.config.sources.iter();
+        sources.any(|source| source.retry.as_ref() == Some(&slot.topic))
+    }
+
+    /// Takes a record in hand.
+    fn hold(&mut self, record: Record) {
+        let mut sources = self.config.sources.iter();
+        let source = sources
+            .find(|source| source.topic == record.topic || source.retry.as_ref() == Some(&record.topic));
+        let lane = source.map_or(Lane::Live, |source| source.lane);
+        let held = match source {
+            Some(source) if source.topic != record.topic => Held::again(record, &source.topic),
+            _ => Held::first(record),
+        };
+        let wait = held.not_before.map(|at| at.since((self.edges.now)()));
+        let due = wait
+            .filter(|wait| !wait.is_zero())
+            .map(|wait| self.started.elapsed() + wait.min(LONGEST_WAIT));
+        self.load(&held).add(&held);
+        self.turns.push(held.key().clone(), lane, held, due);
+    }
+
+    fn load(&mut self, held: &Held) -> &mut Load {
+        if held.tried > 0 {
+            &mut self.tried
+        } else {
+            &mut self.fresh
         }
     }
 
@@ -144,10 +209,7 @@ impl<W: Worker> Run<W> {
         match event {
             GroupEvent::Records(records) => {
                 for record in records {
-                    self.records += 1;
-                    self.bytes += record.bytes();
-                    let lane = self.source_of(&record).map_or(Lane::Live, |source| source.lane);
-                    self.turns.push(record.key.clone(), lane, record);
+                    self.hold(record);
                 }
                 self.tell_in_flight();
             }
@@ -169,8 +231,15 @@ impl<W: Worker> Run<W> {
                     self.worker.revoked(&back);
                 }
                 self.restore(&partitions).await?;
-                if self.paused {
-                    self.consumer.pause(&partitions);
+                let (lanes, sources): (Vec<_>, Vec<_>) = partitions
+                    .iter()
+                    .cloned()
+                    .partition(|slot| self.is_retry_lane(slot));
+                if self.fresh.paused {
+                    self.consumer.pause(&sources);
+                }
+                if self.tried.paused {
+                    self.consumer.pause(&lanes);
                 }
                 self.owned.extend(partitions);
             }
@@ -194,17 +263,15 @@ impl<W: Worker> Run<W> {
     }
 
     fn revoke(&mut self, partitions: &[TopicPartition], within: Duration) {
-        let (mut records, mut bytes) = (0, 0);
-        self.turns.retain(|record| {
-            let keep = !partitions.contains(&record.slot());
+        let (fresh, tried) = (&mut self.fresh, &mut self.tried);
+        self.turns.retain(|held| {
+            let keep = !partitions.contains(&held.slot);
             if !keep {
-                records += 1;
-                bytes += record.bytes();
+                let load = if held.tried > 0 { &mut *tried } else { &mut *fresh };
+                load.take(held);
             }
             keep
         });
-        self.records -= records;
-        self.bytes -= bytes;
         let deadline = Instant::now() + within;
         for partition in partitions {
             self.owned.remove(partition);
@@ -252,73 +319,82 @@ impl<W: Worker> Run<W> {
     fn ended(&mut self, ended: Ended) {
         let Ended {
             key,
-            records,
+            items,
             attempt,
             took,
-            outcome,
+            ending,
         } = ended;
-        for (_, record) in &records {
-            let partition = record.slot();
-            if let Some(count) = self.running.get_mut(&partition) {
+        for (_, held) in &items {
+            if let Some(count) = self.running.get_mut(&held.slot) {
                 *count -= 1;
                 if *count == 0 {
-                    self.running.remove(&partition);
+                    self.running.remove(&held.slot);
                 }
             }
         }
-        match outcome {
-            Outcome::Done | Outcome::Reject(_) => {
-                for (_, record) in &records {
-                    self.consumer.settle(&record.slot(), record.offset);
-                }
-                self.forget(&records);
-                match &outcome {
-                    Outcome::Reject(reason) => (self.edges.observe)(WorkerEvent::Parked {
-                        key: &key,
-                        reason,
-                        records: records.len(),
-                    }),
-                    _ => (self.edges.observe)(WorkerEvent::Done {
-                        records: records.len(),
-                        took,
-                    }),
-                }
-                self.turns.finish(&key);
+        let records = items.len();
+        match ending {
+            Ending::Done => {
+                (self.edges.observe)(WorkerEvent::Done { records, took });
+                self.settle(&key, &items);
             }
-            Outcome::Retry { after, owner, why } => {
-                let after = self.config.backoff.wait(attempt, after, (self.edges.spread)());
+            Ending::Parked(reason) => {
+                let reason = &reason;
+                (self.edges.observe)(WorkerEvent::Parked {
+                    key: &key,
+                    reason,
+                    records,
+                });
+                self.settle(&key, &items);
+            }
+            Ending::Waits {
+                after,
+                owner,
+                why,
+                in_lane,
+            } => {
                 (self.edges.observe)(WorkerEvent::Retried {
                     key: &key,
                     owner,
                     attempt,
                     after,
+                    in_lane,
                     why: &why,
                 });
-                // What is not ours any more is somebody else's to try again.
-                let (ours, gone): (Vec<_>, Vec<_>) = records
-                    .into_iter()
-                    .partition(|(_, record)| self.owned.contains(&record.slot()));
-                self.forget(&gone);
-                self.turns.retry(&key, ours, self.started.elapsed() + after);
+                if in_lane {
+                    self.settle(&key, &items);
+                } else {
+                    // What is not ours any more is somebody else's to try again.
+                    let (ours, gone): (Vec<_>, Vec<_>) = items
+                        .into_iter()
+                        .partition(|(_, held)| self.owned.contains(&held.slot));
+                    self.forget(&gone);
+                    self.turns.retry(&key, ours, self.started.elapsed() + after);
+                }
             }
         }
         self.hand_over_drained();
         self.tell_in_flight();
     }
 
-    fn forget(&mut self, records: &[(Lane, Record)]) {
-        self.records -= records.len();
-        self.bytes -= records.iter().map(|(_, record)| record.bytes()).sum::<usize>();
+    fn settle(&mut self, key: &Bytes, items: &[(Lane, Held)]) {
+        for (_, held) in items {
+            self.consumer.settle(&held.slot, held.offset);
+        }
+        self.forget(items);
+        self.turns.finish(key);
     }
 
-    fn source_of(&self, record: &Record) -> Option<&Source> {
-        source_of(&self.config, record)
+    fn forget(&mut self, items: &[(Lane, Held)]) {
+        for (_, held) in items {
+            self.load(held).take(held);
+        }
     }
 
     fn tell_in_flight(&self) {
         (self.edges.observe)(WorkerEvent::InFlight {
-            records: self.records,
-            bytes: self.bytes,
+            records: self.fresh.records + self.tried.records,
+            bytes: self.fresh.bytes + self.tried.bytes,
         });
     }
 
@@ -338,82 +414,5 @@ impl<W: Worker> Run<W> {
             }
         }
         self.consumer.leave().await
-    }
-}
-
-fn source_of<'a>(config: &'a WorkerConfig, record: &Record) -> Option<&'a Source> {
-    config.sources.iter().find(|source| source.topic == record.topic)
-}
-
-async fn turn<W: Worker>(
-    edges: WorkerEdges,
-    worker: Arc<W>,
-    config: Arc<WorkerConfig>,
-    taken: Taken<Record>,
-) -> Ended {
-    let Taken {
-        key,
-        items: records,
-        attempt,
-    } = taken;
-    let started = Instant::now();
-    let work = worker.handle(Turn {
-        key: key.clone(),
-        records: records.clone(),
-        attempt,
-    });
-    let mut outcome = match AssertUnwindSafe(work).catch_unwind().await {
-        Ok(outcome) => outcome,
-        Err(_) => panicked(attempt, config.panics),
-    };
-    if let Outcome::Reject(reason) = &outcome {
-        let parked = records
-            .iter()
-            .filter_map(|(_, record)| {
-                let topic = source_of(&config, record)?.parked.clone()?;
-                Some(parked_record(
-                    record,
-                    topic,
-                    &config.group,
-                    reason,
-                    attempt,
-                    (edges.now)(),
-                ))
-            })
-            .collect();
-        if let Err(error) = edges.bus.append(parked).await {
-            let why = format!("rejected record could not be parked: {error}");
-            outcome = Outcome::Retry {
-                after: None,
-                owner: Owner::Us,
-                why,
-            };
-        }
-    }
-    Ended {
-        key,
-        records,
-        attempt,
-        took: started.elapsed(),
-        outcome,
-    }
-}
-
-/// A defect must neither stop the others nor be lost: a few tries, then the records are parked.
-fn panicked(attempt: u32, most: u32) -> Outcome {
-    if attempt < most {
-        Outcome::Retry {
-            after: None,
-            owner: Owner::Us,
-            why: "the turn panicked".to_owned(),
-        }
-    } else {
-        Outcome::Reject(Reason {
-            code: "defect",
-            owner: Owner::Us,
-            message: format!(
-                "the turn panicked {attempt} times: report it with the record, then send it again"
-            ),
-        })
     }
 }

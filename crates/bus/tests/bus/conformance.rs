@@ -132,7 +132,7 @@ pub async fn topics_are_made_once<H: Harness>() {
         matches!(error, BusError::PartitionsDiffer { have: 4, want: 5, .. }),
         "{error}"
     );
-    assert_eq!(bus.log_id().await.unwrap(), bus.log_id().await.unwrap());
+    assert_eq!(bus.log_id(&[T]).await.unwrap(), bus.log_id(&[T]).await.unwrap());
 }
 
 pub async fn unknown_things_are_refused<H: Harness>() {
@@ -631,7 +631,7 @@ pub async fn everything_survives_closing<H: Harness>() {
     }
     let harness = fresh::<H>().await;
     let bus = harness.bus();
-    let id = bus.log_id().await.unwrap();
+    let id = bus.log_id(&[T, AGED]).await.unwrap();
     bus.append((0..20).map(|n| record(AGED, "k", &n.to_string())).collect())
         .await
         .unwrap();
@@ -646,7 +646,7 @@ pub async fn everything_survives_closing<H: Harness>() {
     drop(bus);
     let harness = harness.reopened().await;
     let bus = harness.bus();
-    assert_eq!(bus.log_id().await.unwrap(), id);
+    assert_eq!(bus.log_id(&[T, AGED]).await.unwrap(), id);
     let mut member = bus
         .join("g", "m", &[AGED], GroupOptions::default())
         .await

@@ -15,7 +15,7 @@ async fn a_second_opening_is_refused() {
     assert!(matches!(error, BusError::Locked { .. }));
     assert!(error.to_string().contains("another process"));
     drop(first);
-    assert_eq!(open(folder.path(), 3).log_id().await.unwrap(), LogId(1));
+    assert_eq!(open(folder.path(), 3).log_id(&[]).await.unwrap(), LogId(1));
 }
 
 #[tokio::test]

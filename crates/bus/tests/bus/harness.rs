@@ -96,6 +96,7 @@ pub const U: TopicName = TopicName::from_static("u");
 pub const COMPACTED: TopicName = TopicName::from_static("compacted");
 pub const AGED: TopicName = TopicName::from_static("aged");
 pub const PARKED: TopicName = TopicName::from_static("t.parked");
+pub const RETRY: TopicName = TopicName::from_static("t.retry");
 pub const HOUR: Duration = Duration::from_secs(3600);
 
 pub fn spec(name: TopicName, partitions: u32, clean_up: CleanUp) -> TopicSpec {
@@ -113,6 +114,7 @@ pub async fn declare(bus: &dyn Bus) {
         spec(COMPACTED, 2, CleanUp::Compact),
         spec(AGED, 1, CleanUp::Delete(HOUR)),
         spec(PARKED, 1, CleanUp::Delete(HOUR)),
+        spec(RETRY, 4, CleanUp::Delete(HOUR * 1000)),
     ];
     bus.ensure_topics(&topics).await.unwrap();
 }

@@ -87,7 +87,7 @@ async fn what_was_acknowledged_survives_kills() {
             values.len()
         );
         assert_eq!(
-            bus.log_id().await.unwrap(),
+            bus.log_id(&[]).await.unwrap(),
             LogId(99),
             "a kill loses nothing, so the log stays the same"
         );
@@ -125,12 +125,12 @@ async fn a_cut_write_ahead_log_loses_a_suffix_only() {
         let Ok(extents) = bus.extents(&AGED).await else {
             // Cut before the topics were made.
             assert!(matches!(bus.extents(&AGED).await, Err(BusError::UnknownTopic(_))));
-            assert_eq!(bus.log_id().await.unwrap(), LogId(2));
+            assert_eq!(bus.log_id(&[]).await.unwrap(), LogId(2));
             continue;
         };
         let values = all_values(&bus).await;
         assert_eq!(values, (0..values.len() as u64).collect::<Vec<_>>(), "a prefix");
-        let same = bus.log_id().await.unwrap() == LogId(1);
+        let same = bus.log_id(&[]).await.unwrap() == LogId(1);
         assert_eq!(
             same,
             values.len() == 60,
@@ -141,9 +141,9 @@ async fn a_cut_write_ahead_log_loses_a_suffix_only() {
         let next = bus.append(vec![record(AGED, "k", "60")]).await.unwrap();
         assert_eq!(next[0].next, Offset::new(61));
         // The new id is kept.
-        let id = bus.log_id().await.unwrap();
+        let id = bus.log_id(&[]).await.unwrap();
         drop(bus);
-        assert_eq!(open(folder.path(), 3).log_id().await.unwrap(), id);
+        assert_eq!(open(folder.path(), 3).log_id(&[]).await.unwrap(), id);
     }
     assert!(lost > 10);
 }

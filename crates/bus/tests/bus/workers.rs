@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bus::worker::{Lane, ParkedHeaders, Source, Turn, Worker, WorkerConfig, WorkerEdges, run};
+use bus::worker::{
+    Lane, ParkedHeaders, RetryHeaders, Source, Turn, Worker, WorkerConfig, WorkerEdges, run, was_tried,
+};
 use bus::{Bus, BusError, MemoryBus, ReadLimits, TopicPartition};
-use model::{LogId, Outcome, Owner, Partition, Reason, TopicName};
+use model::{LogId, Outcome, Owner, Partition, Reason, Timestamp, TopicName};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -114,21 +116,52 @@ fn config() -> WorkerConfig {
             topic: T,
             lane: Lane::Live,
             parked: Some(PARKED),
+            retry: None,
         },
         Source {
             topic: U,
             lane: Lane::Backfill,
             parked: Some(PARKED),
+            retry: None,
         },
     ];
     WorkerConfig::new("g", "m", sources)
+}
+
+/// A wall clock that goes as the stopped clock of the test does.
+fn now() -> impl Fn() -> Timestamp + Send + Sync {
+    let started = tokio::time::Instant::now();
+    move || at(1).plus(started.elapsed())
+}
+
+/// With a retry lane for T.
+fn config_with_lane() -> WorkerConfig {
+    let mut config = config();
+    config.sources[0].retry = Some(RETRY);
+    config
+}
+
+async fn lane(bus: &MemoryBus) -> Vec<bus::Record> {
+    let mut records = Vec::new();
+    bus::restore(bus, &RETRY, None, ReadLimits::default(), |r| records.push(r))
+        .await
+        .unwrap();
+    records
+}
+
+fn down(after: u64) -> Outcome {
+    Outcome::Retry {
+        after: Some(Duration::from_secs(after)),
+        owner: Owner::Upstream,
+        why: "down".to_owned(),
+    }
 }
 
 fn edges(bus: &MemoryBus, script: &Arc<Script>) -> WorkerEdges {
     let script = script.clone();
     WorkerEdges {
         bus: Arc::new(bus.clone()),
-        now: Arc::new(|| at(1)),
+        now: Arc::new(now()),
         spread: Arc::new(|| 0.5),
         observe: Arc::new(move |event| match event {
             bus::worker::WorkerEvent::Done { records, .. }
@@ -398,4 +431,117 @@ async fn a_second_worker_takes_its_share_and_nothing_is_lost() {
     done.sort();
     done.dedup();
     assert_eq!(done.len(), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_long_lets_its_partition_go_on_and_comes_back_in_time() {
+    let bus = fresh().await;
+    let tries = Arc::new(Mutex::new(Vec::new()));
+    let started = tokio::time::Instant::now();
+    let seen = tries.clone();
+    let script = Script::new(move |turn| {
+        let (_, first) = &turn.records[0];
+        if &turn.key[..] != b"bad" {
+            return Outcome::Done;
+        }
+        let place = (
+            first.topic.clone(),
+            first.partition,
+            first.offset,
+            first.timestamp,
+        );
+        let mut tries = seen.lock();
+        tries.push((turn.attempt, started.elapsed().as_secs(), place, was_tried(first)));
+        if tries.len() < 4 { down(60) } else { Outcome::Done }
+    });
+    bus.append(vec![record(T, "bad", "bad"), record(T, "good", "good")])
+        .await
+        .unwrap();
+    run(
+        edges(&bus, &script),
+        config_with_lane(),
+        script.clone(),
+        script.settled(2),
+    )
+    .await
+    .unwrap();
+    let tries = tries.lock();
+    let attempts: Vec<_> = tries.iter().map(|(attempt, at, _, _)| (*attempt, *at)).collect();
+    assert_eq!(attempts, [(1, 0), (2, 60), (3, 120), (4, 180)]);
+    let marks: Vec<_> = tries.iter().map(|(.., tried)| *tried).collect();
+    assert_eq!(marks, [false, true, true, true]);
+    assert!(
+        tries.iter().all(|(_, _, place, _)| *place == tries[0].2),
+        "the worker sees it where it was first"
+    );
+    let stored = bus.group_positions("g", &[T, RETRY]).await.unwrap();
+    assert_eq!(
+        stored.iter().map(|p| p.next.get()).sum::<u64>(),
+        2 + 3,
+        "all of the source and of the lane is settled"
+    );
+    let lane = lane(&bus).await;
+    assert_eq!(lane[2].headers.text(RetryHeaders::ATTEMPT), Some("3"));
+    assert_eq!(lane[2].headers.text(RetryHeaders::OWNER), Some("upstream"));
+    assert_eq!(lane[2].headers.text(RetryHeaders::WHY), Some("down"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_keeps_the_wait_and_new_work_of_the_key_takes_the_old_along() {
+    let bus = fresh().await;
+    let failing = Script::new(|_| down(600));
+    bus.append(vec![record(T, "k", "old")]).await.unwrap();
+    let stop = tokio::time::sleep(Duration::from_secs(5));
+    run(edges(&bus, &failing), config_with_lane(), failing.clone(), stop)
+        .await
+        .unwrap();
+    assert_eq!(lane(&bus).await.len(), 1);
+    let well = Script::new(|_| Outcome::Done);
+    let mut config = config_with_lane();
+    config.records_per_turn = usize::MAX;
+    // A quarter of an hour by the wall clock is not over: nothing happens by itself.
+    let stop = tokio::time::sleep(Duration::from_secs(60));
+    run(edges(&bus, &well), config.clone(), well.clone(), stop)
+        .await
+        .unwrap();
+    assert!(well.done.lock().is_empty());
+    bus.append(vec![record(T, "k", "new")]).await.unwrap();
+    run(edges(&bus, &well), config, well.clone(), well.settled(2))
+        .await
+        .unwrap();
+    assert_eq!(*well.done.lock(), ["old", "new"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_lane_does_not_hold_up_what_is_new() {
+    let bus = fresh().await;
+    let script = Script::new(|turn| {
+        if turn.key.starts_with(b"bad") {
+            down(3_000)
+        } else {
+            Outcome::Done
+        }
+    });
+    let mut config = config_with_lane();
+    config.in_flight_records = 10;
+    config.options.limits = ReadLimits {
+        records: 5,
+        bytes: 20_000,
+    };
+    bus.append((0..50).map(|n| record(T, &format!("bad{n}"), "v")).collect())
+        .await
+        .unwrap();
+    bus.append((0..50).map(|n| record(T, &format!("good{n}"), "v")).collect())
+        .await
+        .unwrap();
+    soon(run(
+        edges(&bus, &script),
+        config,
+        script.clone(),
+        script.settled(50),
+    ))
+    .await
+    .unwrap();
+    assert_eq!(script.done.lock().len(), 50);
+    assert_eq!(lane(&bus).await.len(), 50);
 }

@@ -24,8 +24,8 @@ fn broken() -> BusError {
 
 #[async_trait]
 impl Bus for GatedBus {
-    async fn log_id(&self) -> Result<LogId, BusError> {
-        self.bus.log_id().await
+    async fn log_id(&self, topics: &[TopicName]) -> Result<LogId, BusError> {
+        self.bus.log_id(topics).await
     }
 
     async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), BusError> {
