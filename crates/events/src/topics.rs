@@ -81,7 +81,7 @@ pub fn declared_topics() -> &'static [TopicDeclaration] {
     &TOPICS
 }
 
-/// What a bus must have: every declared topic, and a parked topic beside each one that a worker reads.
+/// What a bus must have: every declared topic, and lanes for retry and parking beside each one that a worker reads.
 pub fn topic_specs() -> Vec<TopicSpec> {
     let mut specs = Vec::new();
     for declaration in declared_topics() {
@@ -99,11 +99,13 @@ pub fn topic_specs() -> Vec<TopicSpec> {
         });
         let by_worker = |role: &String| matches!(role.as_str(), "commit-fetcher" | "triple-generator");
         if declaration.read_by.iter().any(by_worker) {
-            specs.push(TopicSpec {
-                name: parked(&declaration.topic),
-                partitions: declaration.partitions,
-                clean_up: CleanUp::Delete(LANE_RETENTION),
-            });
+            specs.extend(
+                [retry(&declaration.topic), parked(&declaration.topic)].map(|name| TopicSpec {
+                    name,
+                    partitions: declaration.partitions,
+                    clean_up: CleanUp::Delete(LANE_RETENTION),
+                }),
+            );
         }
     }
     specs

@@ -207,6 +207,7 @@ impl Meters {
                 owner,
                 attempt,
                 after,
+                in_lane,
                 why,
             } => {
                 self.retries.with_label_values(&[owner.as_str()]).inc();
@@ -215,6 +216,7 @@ impl Meters {
                     %owner,
                     attempt,
                     delay_ms = after.as_millis() as u64,
+                    in_lane,
                     why,
                     "look failed, will be tried again"
                 );

@@ -74,6 +74,16 @@ impl Request {
         }
     }
 
+    /// One event that asks for what all of them ask for.
+    pub fn event(&self, project: ProjectId) -> PushEvent {
+        let mut event = PushEvent::new(project, LookReason::Push, self.oldest);
+        event.envelope.covers = self.covers.clone();
+        event.envelope.generation = self.floor;
+        event.envelope.campaign.clone_from(&self.campaign);
+        event.regenerate = self.regenerate;
+        event
+    }
+
     /// Takes in a record of the role's own output that somebody else wrote. It asks for a look that is newer, and it
     /// does so even if it cannot be read: then the views cannot read it either.
     pub fn doubt(&mut self, decoder: &Decoder, record: &Record) {
@@ -135,6 +145,21 @@ mod tests {
         assert_eq!((request.events, request.unreadable), (3, 1));
         assert_eq!(request.causes, ["a"]);
         assert!(request.covers.covers(&records[2].next()));
+    }
+
+    #[test]
+    fn one_event_asks_for_what_all_ask_for() {
+        let decoder = Decoder::default();
+        let project = ProjectId::new(7).unwrap();
+        let plain = PushEvent::new(project, LookReason::Push, Timestamp::from_micros(20));
+        let mut fallen = PushEvent::new(project, LookReason::Regression, Timestamp::from_micros(10));
+        fallen.envelope.generation = Generation::new(77);
+        fallen.envelope.campaign = Some("c".into());
+        let records = [record(3, &plain, None), record(5, &fallen, None)];
+        let all = Request::merge(&decoder, &records);
+        let one = Request::merge(&decoder, [&record(5, &all.event(project), None)]);
+        assert_eq!((one.floor, one.regenerate), (all.floor, true));
+        assert_eq!((&one.covers, &one.campaign), (&all.covers, &all.campaign));
     }
 
     #[test]

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::worker::{Lane, Source, WorkerConfig, WorkerEdges};
-use events::{COMMITS, PROJECTS, PUSH_EVENTS, PUSH_EVENTS_BACKFILL, parked};
+use events::{COMMITS, PROJECTS, PUSH_EVENTS, PUSH_EVENTS_BACKFILL};
 use runtime::{Component, Edges, Tasks};
 use serde::{Deserialize, Serialize};
 
@@ -129,20 +129,16 @@ impl Config {
     }
 
     fn worker(&self, member: String) -> WorkerConfig {
-        let source = |topic, lane| Source {
-            parked: Some(parked(&topic)),
-            topic,
-            lane,
-        };
         // What somebody else wrote there is answered by a look; there is nothing to send again.
         let output = |topic| Source {
             parked: None,
+            retry: None,
             topic,
             lane: Lane::Live,
         };
         let sources = vec![
-            source(PUSH_EVENTS, Lane::Live),
-            source(PUSH_EVENTS_BACKFILL, Lane::Backfill),
+            Source::new(PUSH_EVENTS, Lane::Live),
+            Source::new(PUSH_EVENTS_BACKFILL, Lane::Backfill),
             output(PROJECTS),
             output(COMMITS),
         ];

@@ -8,7 +8,10 @@ use async_trait::async_trait;
 use blobs::Blobs;
 use bus::worker::{Lane, Turn, Worker};
 use bus::{Bus, BusError, NewRecord, Origin, ReadLimits, Record, TopicPartition, record_of, value_of};
-use events::{COMMITS, Decoder, EVENT_STATUS, EncodeError, PROJECTS, ProjectRecord, TopicValue};
+use events::{
+    COMMITS, Decoder, EVENT_STATUS, EncodeError, PROJECTS, PUSH_EVENTS, PUSH_EVENTS_BACKFILL, ProjectRecord,
+    TopicValue,
+};
 use model::{Generation, Outcome, Owner, Partition, ProjectId, Reason, TopicName};
 use runtime::{Edges, TraceContext};
 use tracing::Instrument;
@@ -274,6 +277,7 @@ impl Fetcher {
                     &*sources.content,
                     &*sources.blobs,
                     &self.cache,
+                    started,
                 )
                 .await?;
                 self.meters
@@ -467,6 +471,17 @@ impl Worker for Fetcher {
             self.memories.let_go(slot.partition, &slot.topic);
         }
         self.meters.known_projects(self.memories.known());
+    }
+
+    fn merged(&self, records: &[(Lane, Record)]) -> Option<NewRecord> {
+        let is_event = |record: &Record| record.topic == PUSH_EVENTS || record.topic == PUSH_EVENTS_BACKFILL;
+        if !records.iter().all(|(_, record)| is_event(record)) {
+            return None;
+        }
+        let request = Request::merge(&self.decoder, records.iter().map(|(_, record)| record));
+        let project = project_of(&records.first()?.1.key)?;
+        let trace = request.trace(&*self.edges.randomness);
+        self.record(&PUSH_EVENTS, &request.event(project), &trace).ok()
     }
 
     async fn handle(&self, turn: Turn) -> Outcome {

@@ -146,11 +146,12 @@ impl Meters {
                 owner,
                 attempt,
                 after,
+                in_lane,
                 why,
                 ..
             } => {
                 self.retries.with_label_values(&[owner.as_str()]).inc();
-                tracing::warn!(attempt, after_ms = after.as_millis() as u64, owner = %owner, why, "a graph was not made, will retry");
+                tracing::warn!(attempt, after_ms = after.as_millis() as u64, owner = %owner, in_lane, why, "a graph was not made, will retry");
             }
             WorkerEvent::Parked { key, reason, records } => {
                 self.parked

@@ -4,7 +4,7 @@ use std::time::Duration;
 use blobs::Blobs;
 use bus::Bus;
 use bus::worker::{Lane, Source, WorkerConfig, WorkerEdges};
-use events::{COMMITS, PROJECTS, parked};
+use events::{COMMITS, PROJECTS};
 use runtime::{Component, Edges, Tasks};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -128,11 +128,7 @@ pub fn build(
         changed,
         edges,
     )?;
-    let source = |topic| Source {
-        parked: Some(parked(&topic)),
-        topic,
-        lane: Lane::Live,
-    };
+    let source = |topic| Source::new(topic, Lane::Live);
     let member = format!("{ROLE}-{:016x}", edges.randomness.bits64());
     let mut worker = WorkerConfig::new(ROLE, member, vec![source(COMMITS), source(PROJECTS)]);
     worker.concurrency = config.concurrency;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use blobs::Blobs;
-use bus::worker::{Turn, Worker};
+use bus::worker::{Turn, Worker, was_tried};
 use bus::{Bus, BusError, NewRecord, TopicPartition, record_of, value_of};
 use events::{
     COMMITS, CommitFetched, Covers, Decoder, EVENT_STATUS, Envelope, EventStatus, Graph, PROJECT_GRAPHS,
@@ -95,7 +95,9 @@ impl Generator {
         }
         let trace = TraceContext::from_header(trace, &*self.edges.randomness);
         let newest = self.own.newest(partition, project);
-        let fell_below = out_of_order(newest, &commits, &facts);
+        // What waited in the retry lane is late by right.
+        let late = turn.records.iter().any(|(_, record)| was_tried(record));
+        let fell_below = out_of_order(newest, &commits, &facts).filter(|_| !late);
         let mut covers = Covers::default();
         for commit in &commits {
             covers.merge(&commit.envelope.covers);
