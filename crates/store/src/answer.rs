@@ -1,11 +1,13 @@
 //! Answers as bytes.
 
 use std::collections::HashSet;
-use std::io::Write;
+use std::io::{self, Write};
 
 use oxigraph::io::{RdfFormat, RdfSerializer};
+use oxigraph::model::{NamedOrBlankNode, Term, Triple};
 use oxigraph::sparql::results::{QueryResultsFormat, QueryResultsSerializer};
 
+use crate::memory::uncounted;
 use crate::query::{Answer, QueryError};
 
 /// How rows and truth values are written.
@@ -37,6 +39,7 @@ pub enum TripleFormat {
 impl Answer<'_> {
     /// Writes the answer. After an error what was written is not whole. Returns the number of rows or triples.
     pub fn write(self, rows: RowFormat, triples: TripleFormat, into: impl Write) -> Result<u64, QueryError> {
+        let into = Uncounted(into);
         let serializer = || QueryResultsSerializer::from_format(row_format(rows));
         let mut count = 0;
         match self {
@@ -55,7 +58,7 @@ impl Answer<'_> {
             Self::Triples(found) => {
                 let mut out = RdfSerializer::from_format(triple_format(triples)).for_writer(into);
                 // An answer is a graph. Repetitions near each other are the usual ones; remembering all would take memory.
-                let mut recent = HashSet::new();
+                let (mut recent, mut bytes) = (HashSet::new(), 0);
                 for triple in found {
                     let triple = triple?;
                     if recent.contains(&triple) {
@@ -63,8 +66,10 @@ impl Answer<'_> {
                     }
                     out.serialize_triple(&triple)?;
                     count += 1;
-                    if recent.len() >= REMEMBERED {
+                    bytes += length(&triple);
+                    if recent.len() >= REMEMBERED || bytes > REMEMBERED_BYTES {
                         recent.clear();
+                        bytes = 0;
                     }
                     recent.insert(triple);
                 }
@@ -77,6 +82,34 @@ impl Answer<'_> {
 
 /// How many triples of an answer are remembered so that none of them is written twice.
 const REMEMBERED: usize = 50_000;
+/// The same in bytes of their texts.
+const REMEMBERED_BYTES: usize = 16 << 20;
+
+fn length(triple: &Triple) -> usize {
+    let subject = match &triple.subject {
+        NamedOrBlankNode::NamedNode(iri) => iri.as_str().len(),
+        NamedOrBlankNode::BlankNode(node) => node.as_str().len(),
+    };
+    let object = match &triple.object {
+        Term::NamedNode(iri) => iri.as_str().len(),
+        Term::BlankNode(node) => node.as_str().len(),
+        Term::Literal(literal) => literal.value().len(),
+    };
+    subject + triple.predicate.as_str().len() + object
+}
+
+/// What takes the answer hands it to other threads, which give the memory back.
+struct Uncounted<W>(W);
+
+impl<W: Write> Write for Uncounted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        uncounted(|| self.0.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        uncounted(|| self.0.flush())
+    }
+}
 
 fn row_format(format: RowFormat) -> QueryResultsFormat {
     match format {

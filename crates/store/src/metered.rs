@@ -1,6 +1,7 @@
 //! Ends queries that compute without reading. Between two quads the engine may multiply rows for hours; it offers no way
-//! to stop it there, but it copies terms for every row. So the terms that it gets count their copies, and every so
-//! often one looks whether the query should go on; if not, it unwinds the engine to where the query began.
+//! to stop it there, but it copies terms for every row, and asks for every value that an expression needs. So the terms that it
+//! gets count their copies, and every so often one looks whether the query should go on; values look every time. If not, the
+//! engine is unwound to where the query began.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -12,17 +13,22 @@ use oxigraph::model::Term;
 use spareval::{ExpressionTerm, InternalQuad, QueryableDataset};
 
 use crate::dataset::Dataset;
+use crate::error::StoreError;
+use crate::memory;
 use crate::term_id::TermId;
 use crate::view::{ScanError, Stop};
 
-/// Copies between two looks.
-const LOOK_EVERY: u32 = 1 << 16;
+/// Copies between two looks. A row of many columns may have one term only, so that few copies are much memory.
+const LOOK_EVERY: u32 = 1 << 10;
 
 /// When a query has to end.
 #[derive(Clone)]
 pub(crate) struct Watch {
     pub(crate) until: Instant,
+    pub(crate) snapshot_until: Instant,
     pub(crate) stop: Stop,
+    /// Bytes of the heap.
+    pub(crate) memory: usize,
 }
 
 thread_local! {
@@ -36,8 +42,9 @@ struct Ended(ScanError);
 /// Runs `evaluate` and everything that it calls on this thread under watch.
 pub(crate) fn watched<T>(watch: Watch, evaluate: impl FnOnce() -> T) -> Result<T, ScanError> {
     LEFT.set(LOOK_EVERY);
+    let memory = watch.memory;
     let before = WATCH.replace(Some(watch));
-    let result = catch_unwind(AssertUnwindSafe(evaluate));
+    let result = catch_unwind(AssertUnwindSafe(|| memory::counted(memory, evaluate)));
     WATCH.replace(before);
     result.or_else(|payload: Box<dyn Any + Send>| match payload.downcast::<Ended>() {
         Ok(ended) => Err(ended.0),
@@ -53,15 +60,38 @@ fn look() {
     }
     let ended = WATCH.with_borrow(|watch| {
         let watch = watch.as_ref()?;
-        if watch.stop.is_set() {
+        if memory::is_used_up() {
+            Some(ScanError::Memory)
+        } else if watch.stop.is_set() {
             Some(ScanError::Stopped)
         } else {
-            (Instant::now() > watch.until).then_some(ScanError::Time)
+            let now = Instant::now();
+            if now > watch.snapshot_until {
+                Some(StoreError::SnapshotTooOld.into())
+            } else {
+                (now > watch.until).then_some(ScanError::Time)
+            }
         }
     });
     if let Some(error) = ended {
-        resume_unwind(Box::new(Ended(error)));
+        end(error);
     }
+}
+
+/// Ends the query unless `value` is one. The engine takes some errors of values for "unbound", which would be a wrong answer.
+#[inline]
+pub(crate) fn or_end<T>(value: Result<T, ScanError>) -> Result<T, ScanError> {
+    match value {
+        Ok(value) if !memory::is_used_up() => Ok(value),
+        _ if std::thread::panicking() => value,
+        Ok(_) => end(ScanError::Memory),
+        Err(error) => end(error),
+    }
+}
+
+#[cold]
+fn end(error: ScanError) -> ! {
+    resume_unwind(Box::new(Ended(error)))
 }
 
 /// A term as the engine holds it.
@@ -132,22 +162,22 @@ impl<'a> QueryableDataset<'a> for MeteredDataset<'a> {
     }
 
     fn internalize_term(&self, term: Term) -> Result<Metered, ScanError> {
-        self.0.internalize_term(term).map(Metered)
+        or_end(self.0.internalize_term(term)).map(Metered)
     }
 
     fn externalize_term(&self, term: Metered) -> Result<Term, ScanError> {
-        self.0.externalize_term(term.0)
+        or_end(self.0.externalize_term(term.0))
     }
 
     fn externalize_expression_term(&self, term: Metered) -> Result<ExpressionTerm, ScanError> {
-        self.0.externalize_expression_term(term.0)
+        or_end(self.0.externalize_expression_term(term.0))
     }
 
     fn internalize_expression_term(&self, term: ExpressionTerm) -> Result<Metered, ScanError> {
-        self.0.internalize_expression_term(term).map(Metered)
+        or_end(self.0.internalize_expression_term(term)).map(Metered)
     }
 
     fn internal_term_effective_boolean_value(&self, term: Metered) -> Result<Option<bool>, ScanError> {
-        self.0.internal_term_effective_boolean_value(term.0)
+        or_end(self.0.internal_term_effective_boolean_value(term.0))
     }
 }

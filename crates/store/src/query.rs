@@ -9,6 +9,7 @@ use oxigraph::model::{NamedNode, Triple};
 use oxigraph::sparql::{QueryEvaluationError, QueryResults, QuerySolution, SparqlEvaluator, Variable};
 use spargebra::{Query as Parsed, SparqlParser};
 
+use crate::bounded::{REPLACEABLE, bounded, replaceable};
 use crate::complexity::{self, TooComplex};
 use crate::dataset::Dataset;
 use crate::error::StoreError;
@@ -42,6 +43,12 @@ pub enum QueryError {
     /// Made up more terms than fit, in bytes.
     #[error("the query makes up more than {0} bytes of values: BIND less, or LIMIT the rows before")]
     MadeUp(usize),
+    /// Took more memory than its limit, in bytes.
+    #[error(
+        "the query needs more than {} MiB of memory: make it more selective, or gather, sort and group fewer rows",
+        .0 >> 20
+    )]
+    Memory(usize),
     /// Somebody asked it to stop.
     #[error("the query was stopped")]
     Stopped,
@@ -65,6 +72,9 @@ pub struct QueryLimits {
     pub rows: u64,
     /// Quads looked at.
     pub quads: u64,
+    /// Bytes of the heap, if [`crate::Counting`] is the executable's allocator. A query that is over it ends at the next look,
+    /// so that the last growth of one buffer comes on top.
+    pub memory: usize,
 }
 
 impl QueryLimits {
@@ -73,6 +83,7 @@ impl QueryLimits {
         time: Duration::MAX,
         rows: u64::MAX,
         quads: u64::MAX,
+        memory: usize::MAX,
     };
 }
 
@@ -125,7 +136,7 @@ impl Query {
             )
         });
         Ok(Self {
-            parsed: distinct_before_order(parsed),
+            parsed: bounded(distinct_before_order(parsed)),
             dataset,
         })
     }
@@ -231,6 +242,7 @@ fn ended_by(error: ScanError, limits: QueryLimits) -> QueryError {
         ScanError::Time => QueryError::Time(limits.time),
         ScanError::Quads => QueryError::Quads(limits.quads),
         ScanError::MadeUp => QueryError::MadeUp(MOST_MADE_UP),
+        ScanError::Memory => QueryError::Memory(limits.memory),
     }
 }
 
@@ -259,8 +271,10 @@ impl Snapshot {
             stop: stop.clone(),
         };
         let watch = Watch {
-            until: bounds.until.min(self.until()),
+            until: bounds.until,
+            snapshot_until: self.until(),
             stop: stop.clone(),
+            memory: limits.memory,
         };
         let view = View::new(self, scope, bounds)?;
         watched(watch, || evaluate(view, query, limits, take))
@@ -295,7 +309,9 @@ fn evaluate<T>(
     limits: QueryLimits,
     take: impl FnOnce(Answer<'_>) -> Result<T, QueryError>,
 ) -> Result<T, QueryError> {
-    let mut prepared = SparqlEvaluator::new().for_query(query.parsed.clone());
+    let mut prepared = SparqlEvaluator::new()
+        .with_custom_function(NamedNode::new_unchecked(REPLACEABLE), replaceable)
+        .for_query(query.parsed.clone());
     // The dataset is narrowed already; the engine's own way would give equal triples of several graphs several times.
     *prepared.dataset_mut() = Default::default();
     let results = prepared

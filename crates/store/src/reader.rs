@@ -133,7 +133,10 @@ impl Snapshot {
             });
         }
         let decided = self.reader.decided.lock();
-        if let Some(known) = decided.iter().find(|d| *d.visible == *visible) {
+        if let Some(known) = decided
+            .iter()
+            .find(|d| std::ptr::eq(&*d.visible, visible) || *d.visible == *visible)
+        {
             return Ok(known.scope.clone());
         }
         drop(decided);

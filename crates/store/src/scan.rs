@@ -12,16 +12,23 @@ use heed::{RoPrefix, RoRange};
 
 use crate::order::{Gid, KEY, Order, TERMS, graph_key, graph_of, triple_of};
 use crate::scope::{GraphSet, ProjectGraphs};
+use crate::sorted::SortedKeys;
 use crate::term_id::TermId;
 use crate::triples::Triple;
-use crate::view::{ScanError, SortedKeys, View};
+use crate::view::{ScanError, View};
 
 /// Quads of a caller who sees at most this many are copied and sorted when that saves work.
-const SMALL: u64 = 250_000;
+pub(crate) const SMALL: u64 = 250_000;
 /// So many hidden quads are passed over before anything else is thought of.
-const PATIENCE: u64 = 1_000;
+pub(crate) const PATIENCE: u64 = 1_000;
 /// So many copies of one triple are passed over one by one.
-const COPIES: u32 = 16;
+const COPIES: u32 = 8;
+/// So many rows are passed over before it is looked whether they are copies of one triple.
+const UNLOOKED: u32 = 3;
+/// A look into another index costs as much as so many steps.
+const LOOK: u64 = 3;
+/// The same for one graph of many.
+const PATIENCE_OF_ONE: u64 = 64;
 /// Asking graph by graph pays up to this many graphs.
 const FEW: usize = 64;
 
@@ -57,10 +64,14 @@ pub(crate) struct Scan<'a> {
     source: Source<'a>,
     /// The terms last given, for the default graph.
     given: Option<[u8; TERMS]>,
-    /// The terms last passed over, and how often in a row.
+    /// Rows passed over since the last that was given.
+    skipped: u32,
+    /// The terms last passed over, and how often in a row, after some that were not looked at.
     passed: ([u8; TERMS], u32),
     /// Hidden quads passed over by this scan.
     hidden: u64,
+    /// So many of them make it look whether to go on elsewhere.
+    look_at: u64,
     /// In [`Source::Graphs`]: keys up to here have been given.
     after: Option<[u8; TERMS]>,
 }
@@ -86,8 +97,13 @@ impl<'a> Scan<'a> {
             fixed: terms * 6,
             source: Source::Ended,
             given: None,
+            skipped: 0,
             passed: ([0; TERMS], 0),
             hidden: 0,
+            look_at: match which {
+                Which::One(graphs) => graphs.quads() + PATIENCE_OF_ONE,
+                Which::Default | Which::Named => u64::MAX,
+            },
             after: None,
         };
         scan.begin()?;
@@ -164,13 +180,13 @@ impl<'a> Scan<'a> {
         Ok(table.prefix_iter(self.view.txn, &prefix[..len])?)
     }
 
-    fn slot(&self) -> (usize, usize) {
-        (matches!(self.which, Which::Named).into(), self.order as usize)
+    /// Which of the two sets, by number.
+    fn set_number(&self) -> usize {
+        matches!(self.which, Which::Named).into()
     }
 
     fn remembered(&self) -> Option<SortedKeys> {
-        let (set, order) = self.slot();
-        self.view.sorted.borrow()[set][order].clone()
+        self.view.sorted(self.set_number(), self.order)
     }
 
     fn sorted_source(&self, keys: SortedKeys) -> Source<'a> {
@@ -182,12 +198,13 @@ impl<'a> Scan<'a> {
         Source::Sorted(keys, at)
     }
 
-    /// Copies the few quads that are visible at all and sorts them. None: they are not few.
+    /// Copies the few quads that are visible at all and sorts them.
     fn sort_visible(&self) -> Result<Option<SortedKeys>, ScanError> {
-        let Some(set) = self.set().filter(|set| set.quads <= SMALL) else {
+        let Some(set) = self.set() else {
             return Ok(None);
         };
-        let mut keys = Vec::with_capacity(set.quads as usize);
+        let quads = self.view.visible_quads(self.set_number())?;
+        let mut keys = Vec::with_capacity(quads.min(SMALL) as usize);
         for graph in &set.list {
             for row in self
                 .view
@@ -198,49 +215,68 @@ impl<'a> Scan<'a> {
                 self.view.tick()?;
                 keys.push(self.order.key(triple_of(row?.0), *graph));
             }
-            // The set's size is of when it was made; graphs grow.
-            if keys.len() as u64 > 2 * SMALL {
-                return Ok(None);
-            }
         }
         keys.sort_unstable();
-        let keys = Rc::new(keys);
-        let (set, order) = self.slot();
-        self.view.sorted.borrow_mut()[set][order] = Some(keys.clone());
-        Ok(Some(keys))
+        Ok(Some(self.view.keep_sorted(self.set_number(), self.order, keys)))
     }
 
-    /// Called when a hidden quad was met: goes on elsewhere if that is cheaper. `terms` are the hidden quad's.
-    fn reconsider(&mut self, terms: [u8; TERMS]) -> Result<(), ScanError> {
-        self.hidden += 1;
+    /// Called when hidden quads were passed over, or as much work was done: goes on elsewhere if that is cheaper. `terms`
+    /// are those of the last one.
+    #[inline]
+    fn reconsider(&mut self, terms: impl FnOnce() -> [u8; TERMS], work: u64) -> Result<(), ScanError> {
+        self.hidden += work;
+        let hidden = self.view.hidden.get() + work;
+        self.view.hidden.set(hidden);
+        let looks = match self.which {
+            Which::One(_) => self.hidden > self.look_at,
+            Which::Default | Which::Named => hidden > self.view.look_at[self.set_number()].get(),
+        };
+        if looks { self.go_elsewhere(terms()) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn go_elsewhere(&mut self, terms: [u8; TERMS]) -> Result<(), ScanError> {
         match self.which {
             Which::One(graphs) => {
-                if self.hidden > graphs.quads() + 64 {
-                    // A triple is in one of the project's two graphs only.
-                    self.after = if self.given == Some(terms) {
-                        Some(terms)
-                    } else {
-                        before(&terms)
-                    };
-                    self.source = self.graph_source(graphs)?;
+                let enough = self.view.quads_of(&[graphs.own, graphs.claims])? + PATIENCE_OF_ONE;
+                if self.hidden <= enough {
+                    self.look_at = enough;
+                    return Ok(());
                 }
+                // A triple is in one of the project's two graphs only.
+                self.after = if self.given == Some(terms) {
+                    Some(terms)
+                } else {
+                    before(&terms)
+                };
+                self.source = self.graph_source(graphs)?;
+                self.look_at = u64::MAX;
             }
             Which::Default | Which::Named => {
-                let hidden = self.view.hidden.get() + 1;
-                self.view.hidden.set(hidden);
-                let quads = self.set().map_or(u64::MAX, |set| set.quads);
+                let look_at = &self.view.look_at[self.set_number()];
+                let quads = self.view.visible_quads(self.set_number())?;
+                if quads > SMALL {
+                    look_at.set(u64::MAX);
+                    return Ok(());
+                }
+                if self.view.hidden.get() <= PATIENCE + quads {
+                    look_at.set(PATIENCE + quads);
+                    return Ok(());
+                }
                 // A copy of the same terms may have been given for another named graph: change between terms only.
                 let between = !matches!(self.which, Which::Named) || self.given != Some(terms);
-                if quads <= SMALL
-                    && hidden > PATIENCE + quads
-                    && between
-                    && let Some(keys) = self.sort_visible()?
-                {
-                    self.after = match (self.which, self.given) {
-                        (Which::Default, given) => given,
-                        _ => before(&terms),
+                if between {
+                    let keys = match self.remembered() {
+                        Some(keys) => Some(keys),
+                        None => self.sort_visible()?,
                     };
-                    self.source = self.sorted_source(keys);
+                    if let Some(keys) = keys {
+                        self.after = match (self.which, self.given) {
+                            (Which::Default, given) => given,
+                            _ => before(&terms),
+                        };
+                        self.source = self.sorted_source(keys);
+                    }
                 }
             }
         }
@@ -333,35 +369,59 @@ impl<'a> Scan<'a> {
     }
 
     /// Looks at a row of the index.
+    #[inline]
     fn meet(&mut self, key: &[u8]) -> Result<Option<(Triple, Gid)>, ScanError> {
-        let terms = terms_of(key);
+        let sees = self.sees(graph_of(key));
         let distinct = matches!(self.which, Which::Default);
-        let copy = distinct && self.given == Some(terms);
-        let visible = !copy && self.sees(graph_of(key));
-        if visible {
-            self.given = Some(terms);
-            self.passed.1 = 0;
-            return Ok(Some(self.order.read(key)));
-        }
-        if self.passed.1 > 0 && self.passed.0 == terms {
-            self.passed.1 += 1;
-        } else {
-            self.passed = (terms, 1);
-        }
-        if distinct && self.passed.1 > COPIES {
-            let has = if copy { Some(false) } else { self.few_have(&terms)? };
-            if let Some(has) = has {
-                self.source = self.index_source(Some(&terms))?;
+        if sees {
+            let terms = terms_of(key);
+            if !(distinct && self.given == Some(terms)) {
+                self.given = Some(terms);
+                self.skipped = 0;
                 self.passed.1 = 0;
-                if has {
-                    self.given = Some(terms);
-                    return Ok(Some(self.order.read(key)));
-                }
-                return Ok(None);
+                return Ok(Some(self.order.read(key)));
             }
         }
-        if !copy {
-            self.reconsider(terms)?;
+        self.skipped += 1;
+        if distinct && self.skipped > UNLOOKED {
+            let terms = terms_of(key);
+            if self.passed.1 > 0 && self.passed.0 == terms {
+                self.passed.1 += 1;
+            } else {
+                self.passed = (terms, 1);
+            }
+            if self.passed.1 > COPIES - UNLOOKED {
+                return self.meet_copy(key, terms);
+            }
+        }
+        if !sees {
+            self.reconsider(|| terms_of(key), 1)?;
+        }
+        Ok(None)
+    }
+
+    /// Many copies of one triple: goes on behind them if it can be told whether they are given.
+    fn meet_copy(&mut self, key: &[u8], terms: [u8; TERMS]) -> Result<Option<(Triple, Gid)>, ScanError> {
+        let given = self.given == Some(terms);
+        let has = if given {
+            Some(false)
+        } else {
+            self.few_have(&terms)?
+        };
+        let Some(has) = has else {
+            self.reconsider(|| terms, 1)?;
+            return Ok(None);
+        };
+        self.source = self.index_source(Some(&terms))?;
+        self.skipped = 0;
+        self.passed.1 = 0;
+        if has {
+            self.given = Some(terms);
+            return Ok(Some(self.order.read(key)));
+        }
+        if !given {
+            let looks = self.set().map_or(0, |set| set.list.len()) as u64;
+            self.reconsider(|| terms, looks * LOOK)?;
         }
         Ok(None)
     }

@@ -10,10 +10,11 @@ use crate::error::StoreError;
 use crate::order::Gid;
 use crate::read_rows;
 use crate::row::GraphRow;
+use crate::sorted::Kept;
 use crate::tables::Tables;
 
 /// Some graphs: to ask one by one, and in a row.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct GraphSet {
     bits: Vec<u64>,
     pub(crate) list: Vec<Gid>,
@@ -55,7 +56,7 @@ pub(crate) struct ProjectGraphs {
 }
 
 /// What a query may touch.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Scope {
     /// All visible projects, by id. Names are looked up among these.
     projects: Arc<[ProjectGraphs]>,
@@ -65,6 +66,8 @@ pub(crate) struct Scope {
     pub(crate) named: GraphSet,
     /// Project of each graph, by number; 0: not visible.
     by_graph: Arc<[u32]>,
+    /// Sorted copies of what is visible.
+    pub(crate) kept: Kept,
 }
 
 impl Scope {
@@ -106,6 +109,7 @@ impl Scope {
             default,
             named,
             by_graph: by_graph.into(),
+            kept: Kept::default(),
         })
     }
 
@@ -122,7 +126,9 @@ impl Scope {
         Self {
             default: set(default),
             named: set(named),
-            ..self.clone()
+            projects: self.projects.clone(),
+            by_graph: self.by_graph.clone(),
+            kept: Kept::default(),
         }
     }
 

@@ -1,7 +1,6 @@
 //! One query's view of a snapshot: what it may touch, names as they are now, terms that it made up, and its limits.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -16,12 +15,15 @@ use crate::dictionary;
 use crate::error::StoreError;
 use crate::inline::{inline, outline};
 use crate::lexical::{read_term, write_literal};
+use crate::memory;
 use crate::names::{Names, derived_bytes};
-use crate::order::KEY;
+use crate::order::{Gid, KEY, Order};
 use crate::read_rows;
 use crate::reader::Snapshot;
-use crate::row::project_of;
+use crate::row::{GraphRow, project_of};
+use crate::scan::{PATIENCE, SMALL};
 use crate::scope::Scope;
+use crate::sorted::{Sorted, SortedKeys};
 use crate::tables::{Tables, meta};
 use crate::term_id::{Kind, TermId};
 use crate::values::Values;
@@ -54,6 +56,8 @@ pub(crate) enum ScanError {
     Quads,
     #[error("the query made up too many terms")]
     MadeUp,
+    #[error("the query took too much memory")]
+    Memory,
 }
 
 impl From<heed::Error> for ScanError {
@@ -82,9 +86,6 @@ pub(crate) const MOST_MADE_UP: usize = 256 << 20;
 /// What a made-up term takes beside its text, which is kept twice.
 const MADE_UP_OVERHEAD: usize = 160;
 
-/// All keys of a small set of graphs, in one order.
-pub(crate) type SortedKeys = Rc<Vec<[u8; KEY]>>;
-
 pub(crate) struct View<'a> {
     pub(crate) tables: Tables,
     pub(crate) txn: &'a RoTxn<'a>,
@@ -97,8 +98,12 @@ pub(crate) struct View<'a> {
     read: Cell<u64>,
     /// Quads that were passed over because they are hidden, over all scans.
     pub(crate) hidden: Cell<u64>,
-    /// The default graph (0) and the named graphs (1) in each order, if they are small and were wanted.
-    pub(crate) sorted: RefCell<[[Option<SortedKeys>; 3]; 2]>,
+    /// So many of them make a scan of the default graph (0) or of the named graphs (1) look whether to go on elsewhere.
+    pub(crate) look_at: [Cell<u64>; 2],
+    /// How many quads each of the two has in this snapshot, once it was asked for.
+    quads: [Cell<Option<u64>>; 2],
+    /// Each of the two in each order, if it is small and was wanted.
+    sorted: RefCell<Sorted>,
     made_up: RefCell<MadeUp>,
     now: RefCell<FxHashMap<TermId, TermId>>,
     said: RefCell<FxHashMap<TermId, Option<TermId>>>,
@@ -117,10 +122,20 @@ impl<'a> View<'a> {
     /// Without bounds of its own, and without looking for other names of projects.
     pub(crate) fn plain(snapshot: &'a Snapshot, scope: Arc<Scope>) -> Self {
         let shared = snapshot.shared();
+        let look_at = [&scope.default, &scope.named].map(|set| {
+            // Sizes are of when the set was made, so that double the bound may still be a small one.
+            Cell::new(match set.quads {
+                quads if quads <= 2 * SMALL => PATIENCE + quads.min(SMALL),
+                _ => u64::MAX,
+            })
+        });
+        let sorted = scope.kept.of(snapshot.txn.id());
         Self {
             tables: shared.tables,
             txn: &snapshot.txn,
             scope,
+            look_at,
+            quads: Default::default(),
             names: &shared.names,
             has_foreign: false,
             bounds: Bounds {
@@ -131,12 +146,46 @@ impl<'a> View<'a> {
             snapshot_until: snapshot.until(),
             read: Cell::new(0),
             hidden: Cell::new(0),
-            sorted: RefCell::default(),
+            sorted: sorted.into(),
             made_up: RefCell::default(),
             now: RefCell::default(),
             said: RefCell::default(),
             values: RefCell::default(),
         }
+    }
+
+    pub(crate) fn sorted(&self, set: usize, order: Order) -> Option<SortedKeys> {
+        self.sorted.borrow()[set][order as usize].clone()
+    }
+
+    /// Keeps a sorted copy for this query, and for the next ones of the same moment.
+    pub(crate) fn keep_sorted(&self, set: usize, order: Order, keys: Vec<[u8; KEY]>) -> SortedKeys {
+        let keys = SortedKeys::new(keys);
+        self.sorted.borrow_mut()[set][order as usize] = Some(keys.clone());
+        self.scope.kept.keep(self.txn.id(), set, order, &keys);
+        keys
+    }
+
+    /// How many quads some graphs have in this snapshot.
+    pub(crate) fn quads_of(&self, graphs: &[Gid]) -> Result<u64, StoreError> {
+        let mut quads = 0;
+        for graph in graphs {
+            if let Some(row) = self.tables.graphs.get(self.txn, &graph.to_be_bytes())? {
+                quads += GraphRow::read(row)?.quads;
+            }
+        }
+        Ok(quads)
+    }
+
+    /// How many quads the default graph (0) or the named graphs (1) have in this snapshot. The sizes that the set was made
+    /// with are older: a graph can grow without the set being made anew.
+    pub(crate) fn visible_quads(&self, set: usize) -> Result<u64, StoreError> {
+        if let Some(quads) = self.quads[set].get() {
+            return Ok(quads);
+        }
+        let quads = self.quads_of(&[&self.scope.default, &self.scope.named][set].list)?;
+        self.quads[set].set(Some(quads));
+        Ok(quads)
     }
 
     /// To be called for every row that is looked at.
@@ -158,6 +207,9 @@ impl<'a> View<'a> {
         }
         if read > self.bounds.quads {
             return Err(ScanError::Quads);
+        }
+        if memory::is_used_up() {
+            return Err(ScanError::Memory);
         }
         let now = Instant::now();
         if now > self.snapshot_until {
