@@ -13,6 +13,8 @@ pub struct Config {
     pub query_rows: u64,
     /// Quads that a query may look at; bounds the memory that its joins can take.
     pub query_quads: u64,
+    /// MiB of memory that a query may take while it is evaluated. All that run take `queries` times that at most.
+    pub query_memory_mib: u64,
     /// Queries at one time.
     pub queries: u32,
     /// Seconds that a query may wait for its turn.
@@ -27,6 +29,7 @@ impl Default for Config {
             query_seconds: 60,
             query_rows: 10_000_000,
             query_quads: 500_000_000,
+            query_memory_mib: 512,
             queries: 8,
             queue_seconds: 5,
             position_seconds: 30,
@@ -51,6 +54,7 @@ impl Config {
             ("query_seconds", self.query_seconds, 3_600),
             ("query_rows", self.query_rows, u64::MAX),
             ("query_quads", self.query_quads, u64::MAX),
+            ("query_memory_mib", self.query_memory_mib, 1 << 20),
             ("queries", u64::from(self.queries), 1_024),
             ("queue_seconds", self.queue_seconds, 600),
             ("position_seconds", self.position_seconds, 600),
@@ -58,7 +62,7 @@ impl Config {
             if value == 0 || value > most {
                 return Err(ConfigFault {
                     key,
-                    why: "a number from 1 up is needed (seconds: to 600, query_seconds: to 3600; queries: to 1024)",
+                    why: "a number from 1 up is needed (seconds: to 600, query_seconds: to 3600; queries: to 1024; query_memory_mib: to 1048576)",
                 });
             }
         }
@@ -70,6 +74,7 @@ impl Config {
             time: Duration::from_secs(self.query_seconds),
             rows: self.query_rows,
             quads: self.query_quads,
+            memory: usize::try_from(self.query_memory_mib << 20).unwrap_or(usize::MAX),
         }
     }
 }

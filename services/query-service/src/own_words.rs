@@ -15,6 +15,7 @@ const LIMITS: QueryLimits = QueryLimits {
     time: Duration::from_secs(5),
     rows: 10_000,
     quads: 1_000_000,
+    memory: 64 << 20,
 };
 
 /// The answer in the SPARQL JSON results format, as far as it is read here.

@@ -103,12 +103,14 @@ impl From<QueryError> for Refusal {
     fn from(error: QueryError) -> Self {
         let text = error.to_string();
         match error {
-            QueryError::Time(_) | QueryError::Rows(_) | QueryError::Quads(_) | QueryError::MadeUp(_) => {
-                Self {
-                    outcome: "limited",
-                    ..Self::new(StatusCode::SERVICE_UNAVAILABLE, text)
-                }
-            }
+            QueryError::Time(_)
+            | QueryError::Rows(_)
+            | QueryError::Quads(_)
+            | QueryError::MadeUp(_)
+            | QueryError::Memory(_) => Self {
+                outcome: "limited",
+                ..Self::new(StatusCode::SERVICE_UNAVAILABLE, text)
+            },
             QueryError::Stopped => Self {
                 outcome: "gone",
                 ..Self::new(StatusCode::SERVICE_UNAVAILABLE, text)

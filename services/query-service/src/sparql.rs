@@ -79,7 +79,8 @@ async fn ask(service: &QueryService, headers: &HeaderMap, asked: Asked) -> Respo
         refusal.into_response()
     };
     if nesting::is_too_deep(&asked.query) {
-        let why = "brackets are nested more than 100 deep: write the query flatter";
+        let why =
+            "brackets are nested more than 100 deep, or 1000 signs are in a row: write the query flatter";
         return refused(Refusal::new(StatusCode::BAD_REQUEST, why));
     }
     if let Err(refusal) = covered::wait(inner, service.caller(headers), headers).await {

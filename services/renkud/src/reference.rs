@@ -32,6 +32,7 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     ("limits.query_seconds", "60", "Seconds that a query may take, the sending of its answer included."),
     ("limits.query_rows", "10000000", "Rows or triples of an answer."),
     ("limits.query_quads", "500000000", "Quads that a query may look at."),
+    ("limits.query_memory_mib", "512", "MiB of memory that a query may take; all that run take `limits.queries` times that at most."),
     ("limits.queries", "8", "Queries at one time; more wait their turn."),
     ("limits.queue_seconds", "5", "Seconds that a query may wait for its turn."),
     ("limits.position_seconds", "30", "Seconds that a read with `Renku-Position` may wait for the views."),

@@ -1,16 +1,20 @@
 //! Killed at every seam, the view is afterwards what an uninterrupted run makes.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use blobs::{Blobs, FolderBlobs};
+use async_trait::async_trait;
+use blobs::{BlobError, Blobs, FolderBlobs};
 use bus::{Bus, EmbeddedBus, EmbeddedOptions, NewRecord};
+use bytes::Bytes;
 use events::{PROJECT_GRAPHS, PROJECTS, topic_specs};
 use graph_writer::Config;
-use model::{LogId, Visibility};
+use model::{BlobName, LogId, Timestamp, Visibility};
 use runtime::failpoint;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::rig::*;
 
@@ -99,6 +103,144 @@ async fn run_to_the_end(folder: &Path, view: &Path) -> (String, Vec<String>) {
     digests
 }
 
+/// Blobs that hold up the reading of some of them until they may be read.
+struct Held {
+    inner: Arc<dyn Blobs>,
+    names: HashSet<BlobName>,
+    wanted: Notify,
+    may_be_read: Semaphore,
+}
+
+#[async_trait]
+impl Blobs for Held {
+    async fn put_many(&self, values: Vec<Blob>) -> Result<(), BlobError> {
+        self.inner.put_many(values).await
+    }
+
+    async fn get_many(&self, names: &[BlobName]) -> Result<Vec<Option<Bytes>>, BlobError> {
+        if names.iter().any(|name| self.names.contains(name)) {
+            self.wanted.notify_one();
+            let _may = self.may_be_read.acquire().await.unwrap();
+        }
+        self.inner.get_many(names).await
+    }
+
+    async fn touch_many(&self, names: &[BlobName]) -> Result<Vec<bool>, BlobError> {
+        self.inner.touch_many(names).await
+    }
+
+    async fn contains_many(&self, names: &[BlobName]) -> Result<Vec<bool>, BlobError> {
+        self.inner.contains_many(names).await
+    }
+
+    async fn unused_since(&self, before: Timestamp, limit: usize) -> Result<Vec<BlobName>, BlobError> {
+        self.inner.unused_since(before, limit).await
+    }
+
+    async fn remove_unused(&self, names: &[BlobName], before: Timestamp) -> Result<usize, BlobError> {
+        self.inner.remove_unused(names, before).await
+    }
+}
+
+/// While a large graph is on its way in, one of another partition is committed; then the process is killed before the flip.
+async fn commit_another_partition_between(folder: &Path, view: &Path) {
+    let (bus, blobs) = (open_bus(folder), open_blobs(folder));
+    let large = pieces(400, 700);
+    let held = Arc::new(Held {
+        inner: blobs.clone(),
+        names: large
+            .iter()
+            .map(|(_, text)| blobs::digest_name(text.as_bytes()))
+            .collect(),
+        wanted: Notify::new(),
+        may_be_read: Semaphore::new(0),
+    });
+    let running = Running::start(view, Arc::new(bus.clone()), held.clone(), &config()).await;
+    eventually("the facts are in", || {
+        let snapshot = running.reader.snapshot().unwrap();
+        snapshot.visible(access::Caller::Anonymous).unwrap().len() == 2
+    })
+    .await;
+    let (record, named) = graph(1, 11, 10, None, &large, true);
+    blobs.put_many(named).await.unwrap();
+    let at = bus
+        .append(vec![new_record(&PROJECT_GRAPHS, &record)])
+        .await
+        .unwrap();
+    let partition = at[0].partition;
+    held.wanted.notified().await;
+    let (record, named) = graph(2, 11, 10, None, &[piece("/plans/2", "small")], false);
+    blobs.put_many(named).await.unwrap();
+    let at = bus
+        .append(vec![new_record(&PROJECT_GRAPHS, &record)])
+        .await
+        .unwrap();
+    assert_ne!(at[0].partition, partition);
+    eventually("the small one is in, and its position", || {
+        let snapshot = running.reader.snapshot().unwrap();
+        let position = snapshot.position(&at[0].topic, at[0].partition).unwrap();
+        position.is_some_and(|next| next >= at[0].next)
+    })
+    .await;
+    held.may_be_read.add_permits(1_000);
+    // The failpoint ends the process.
+    tokio::time::sleep(SOON).await;
+}
+
+#[test]
+fn between_child() {
+    let (Some(folder), Some(view)) = (std::env::var_os(FOLDER), std::env::var_os(VIEW)) else {
+        return;
+    };
+    failpoint::arm_from_spec(&std::env::var(PLAN).unwrap()).unwrap();
+    runtime().block_on(commit_another_partition_between(
+        Path::new(&folder),
+        Path::new(&view),
+    ));
+}
+
+#[test]
+fn a_large_graph_is_not_lost_when_another_partition_is_committed_before_its_flip() {
+    let (folder, runtime) = (tempfile::tempdir().unwrap(), runtime());
+    let folder = folder.path();
+    runtime.block_on(async {
+        let bus = open_bus(folder);
+        bus.ensure_topics(&topic_specs()).await.unwrap();
+        let records = [1, 2].map(|id| {
+            let facts = facts(id, 10, &format!("g/{id}"), Visibility::Public);
+            new_record(&PROJECTS, &facts)
+        });
+        bus.append(records.to_vec()).await.unwrap();
+        bus.close().await.unwrap();
+    });
+    let view = folder.join("view");
+    assert!(
+        run_child(
+            "kills::between_child",
+            folder,
+            &view,
+            "graph-writer.before-flip=kill"
+        ),
+        "not killed before the flip"
+    );
+    runtime.block_on(async {
+        let bus = open_bus(folder);
+        let running = Running::start(&view, Arc::new(bus.clone()), open_blobs(folder), &config()).await;
+        running.ready().await;
+        eventually("the large one is in", || names(&running.reader).len() == 401).await;
+        running.stop().await;
+        bus.close().await.unwrap();
+    });
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
 /// What the child process does: runs the role until the failpoint kills it, or all is applied.
 #[test]
 fn child() {
@@ -110,17 +252,12 @@ fn child() {
         return;
     };
     failpoint::arm_from_spec(plan.to_str().unwrap()).unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(run_to_the_end(Path::new(&folder), Path::new(&view)));
+    runtime().block_on(run_to_the_end(Path::new(&folder), Path::new(&view)));
 }
 
-fn run_child(folder: &Path, view: &Path, plan: &str) -> bool {
+fn run_child(child: &str, folder: &Path, view: &Path, plan: &str) -> bool {
     let status = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "kills::child", "--test-threads=1"])
+        .args(["--exact", child, "--test-threads=1"])
         .env(FOLDER, folder)
         .env(VIEW, view)
         .env(PLAN, plan)
@@ -137,11 +274,7 @@ fn run_child(folder: &Path, view: &Path, plan: &str) -> bool {
 
 #[test]
 fn killed_anywhere_the_view_is_the_same() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let wanted = runtime.block_on(async {
@@ -152,7 +285,7 @@ fn killed_anywhere_the_view_is_the_same() {
     for point in POINTS {
         for hit in [1, 2, 4] {
             let view = folder.join(format!("{point}-{hit}"));
-            if run_child(folder, &view, &format!("{point}=kill@{hit}")) {
+            if run_child("kills::child", folder, &view, &format!("{point}=kill@{hit}")) {
                 kills += 1;
                 assert_eq!(
                     runtime.block_on(run_to_the_end(folder, &view)),

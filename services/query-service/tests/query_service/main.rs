@@ -6,7 +6,12 @@
     reason = "a test fails by panicking"
 )]
 
+/// As in the executable: without it queries have no bound of memory.
+#[global_allocator]
+static ALLOCATOR: store::Counting<std::alloc::System> = store::Counting(std::alloc::System);
+
 mod hostile;
+mod memory;
 mod negotiation;
 mod positions;
 mod protocol;

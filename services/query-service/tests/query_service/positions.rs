@@ -85,6 +85,36 @@ async fn hidden_and_absent_projects_end_alike_at_the_deadline() {
     assert!(told[0].contains("not in the views after 1 s"), "{}", told[0]);
 }
 
+/// Which of two positions is missing would tell: a hidden project's is covered, an absent one's is not.
+#[tokio::test]
+async fn beside_another_position_hidden_and_absent_projects_end_alike_as_well() {
+    let mut rig = Rig::with(Config {
+        position_seconds: 1,
+        ..Config::default()
+    });
+    rig.note(1, &answered(41));
+    rig.note(3, &answered(41));
+    for order in [["42;project=N", "99;project=1"], ["99;project=1", "42;project=N"]] {
+        let mut told = Vec::new();
+        for project in [3, 99] {
+            let receipts = order
+                .map(|rest| {
+                    format!(
+                        "renku.push-events.v1/3@{}",
+                        rest.replace('N', &project.to_string())
+                    )
+                })
+                .join(",");
+            let answer = rig.ask(waiting(ASK, &receipts)).await;
+            assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
+            let headers: Vec<_> = answer.headers.keys().cloned().collect();
+            let text = answer.text().replace(&format!("project={project}"), "project=N");
+            told.push((text, headers));
+        }
+        assert_eq!(told[0], told[1]);
+    }
+}
+
 #[tokio::test]
 async fn own_topics_are_waited_for_without_a_project() {
     let mut rig = Rig::with(Config {
