@@ -4,6 +4,18 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// For the C libraries too: what git, SQLite and LMDB let go of is given back as well.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// The allocator reads this as it starts. Work comes in bursts on threads that come and go: what they free goes back to the
+/// system within seconds, by a thread that sleeps while there is nothing to give back. Few arenas, so that what one
+/// thread freed serves the next.
+#[used]
+#[unsafe(export_name = "malloc_conf")]
+static ALLOCATOR_SETTINGS: &[u8; 86] =
+    b"background_thread:true,narenas:2,dirty_decay_ms:2000,muzzy_decay_ms:0,tcache_max:8192\0";
+
 fn main() -> ExitCode {
     #[allow(
         clippy::disallowed_methods,
