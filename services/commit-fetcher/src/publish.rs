@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use blobs::{BlobError, Blobs};
 use bytes::Bytes;
-use events::{ATTACH_LIMIT, Attachment, EncodeError, SectionRef, attach_if_small};
+use events::{ATTACH_LIMIT, Attachment, EncodeError, SectionRef, Sha256, attach_if_small};
 use model::{BlobName, GitObjectId, ProjectId};
 use repos::MetadataFolder;
 
 use crate::edges::{ContentSource, FetchError, Fetched};
-use crate::sections::{Section, SectionCache, encode_section};
+use crate::sections::{Earlier, Section, SectionCache, encode_section};
 
 /// The most bytes of files that are in memory at once on their way to the blob store.
 const BATCH_BYTES: u64 = 8 << 20;
@@ -51,13 +52,14 @@ pub struct Published {
 }
 
 /// Publishes what was fetched: small content whole with the record, other content in the blob store, where sections
-/// and files that are there already are only made young again.
+/// and files that are there already are only made young again. `now` is the monotonic clock's.
 pub async fn publish(
     project: ProjectId,
     fetched: &Fetched,
     content: &dyn ContentSource,
     blobs: &dyn Blobs,
     cache: &Arc<SectionCache>,
+    now: Duration,
 ) -> Result<Published, PublishError> {
     let (folders, known) = (fetched.folders.clone(), cache.clone());
     let files: usize = folders.iter().map(|folder| folder.files.len()).sum();
@@ -79,7 +81,20 @@ pub async fn publish(
             stored: (0, 0),
         });
     }
-    let stored = store(project, &sections, content, blobs).await?;
+    let commit = fetched.head.sha;
+    let is_stored = |section: &Planned| cache.is_stored(section.1.named.digest, commit, now);
+    let unsure = sections.iter().filter(|section| !is_stored(section));
+    let unsure: Vec<Unsure<'_>> = unsure
+        .map(|section| Unsure {
+            section,
+            earlier: cache.earlier(project, &section.0),
+        })
+        .collect();
+    let stored = store(project, &unsure, content, blobs).await?;
+    for (folder, section, _) in unsure.iter().map(|unsure| unsure.section) {
+        cache.note_stored(section.named.digest, commit, now);
+        cache.note_published(project, folder, section.named.digest);
+    }
     Ok(Published {
         sections: refs(&sections),
         attached: Vec::new(),
@@ -88,6 +103,13 @@ pub async fn publish(
 }
 
 type Planned = (MetadataFolder, Section, Option<Bytes>);
+
+/// A section that the blob store may not have.
+struct Unsure<'a> {
+    section: &'a Planned,
+    /// The same section of an earlier commit.
+    earlier: Option<Earlier>,
+}
 
 fn plan(folders: Vec<MetadataFolder>, cache: &SectionCache) -> Result<Vec<Planned>, EncodeError> {
     let mut sections = Vec::with_capacity(folders.len());
@@ -135,24 +157,32 @@ async fn attach(
 
 async fn store(
     project: ProjectId,
-    sections: &[Planned],
+    sections: &[Unsure<'_>],
     content: &dyn ContentSource,
     blobs: &dyn Blobs,
 ) -> Result<(usize, u64), PublishError> {
-    let names: Vec<BlobName> = sections
-        .iter()
-        .map(|(_, section, _)| BlobName::Digest(section.named.digest.0))
-        .collect();
+    let earlier = sections.iter().filter_map(|unsure| unsure.earlier.as_ref());
+    let digests = sections.iter().map(|unsure| unsure.section.1.named.digest);
+    let digests = digests.chain(earlier.map(|earlier| earlier.digest));
+    let names: Vec<BlobName> = digests.map(|digest| BlobName::Digest(digest.0)).collect();
     let there = blobs.touch_many(&names).await?;
-    let missing: Vec<_> = sections
-        .iter()
+    let there: HashSet<BlobName> = names
+        .into_iter()
         .zip(there)
-        .filter(|(_, there)| !there)
-        .map(|(s, _)| s)
+        .filter_map(|(name, there)| there.then_some(name))
         .collect();
+    let is_there = |digest: &Sha256| there.contains(&BlobName::Digest(digest.0));
+    let mut missing: Vec<&Planned> = Vec::new();
     let mut sizes: BTreeMap<GitObjectId, u64> = BTreeMap::new();
-    for (folder, ..) in &missing {
-        sizes.extend(folder.files.iter().map(|file| (file.blob, file.size)));
+    for unsure in sections {
+        if is_there(&unsure.section.1.named.digest) {
+            continue;
+        }
+        missing.push(unsure.section);
+        let earlier = unsure.earlier.as_ref().filter(|e| is_there(&e.digest));
+        let files = unsure.section.0.files.iter();
+        let files = files.filter(|file| !earlier.is_some_and(|earlier| earlier.names(file)));
+        sizes.extend(files.map(|file| (file.blob, file.size)));
     }
     let mut stored = (0, 0);
     let mut put = async |values: Vec<(BlobName, Bytes)>| {
