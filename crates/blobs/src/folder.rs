@@ -13,8 +13,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::verify::fits;
 use crate::{BlobError, Blobs};
 
-/// Values shorter than this are rows of one SQLite file, longer ones are files. Bytes.
-pub const SMALL: usize = 128 * 1024;
+/// Values shorter than this are rows of one SQLite file, longer ones are files. Bytes. The index files that each push to a
+/// large project writes anew have up to 300 KiB and are compressed to a tenth: as rows they wait for the disk together.
+pub const SMALL: usize = 512 * 1024;
 
 /// Values longer than this are compressed where that helps. Bytes.
 const WORTH_COMPRESSING: usize = 512;
