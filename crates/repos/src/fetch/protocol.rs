@@ -128,6 +128,7 @@ impl Protocol<'_> {
     ) -> Result<(), FetchError> {
         let mut body = Vec::with_capacity(512 + 52 * request.wants.len());
         self.begin(&mut body, "fetch", can);
+        // Of a commit that is cut off, servers leave out what the mirror has only in thin packs.
         for argument in ["thin-pack\n", "no-progress\n", "ofs-delta\n"] {
             pkt::line(&mut body, argument);
         }
