@@ -13,6 +13,19 @@ pub(crate) struct Listing {
 struct Section {
     digest: Sha256,
     entries: Vec<MetadataEntry>,
+    weight: usize,
+}
+
+impl Section {
+    fn new(digest: Sha256, entries: Vec<MetadataEntry>) -> Self {
+        let entry = |entry: &MetadataEntry| entry.path.len() + size_of::<MetadataEntry>();
+        let weight = entries.iter().map(entry).sum();
+        Self {
+            digest,
+            entries,
+            weight,
+        }
+    }
 }
 
 impl Listing {
@@ -48,13 +61,9 @@ impl Listing {
                     .filter(|entry| find(old, &entry.path) != Some(*entry))
                     .cloned(),
             );
-            let old = self.sections.insert(
-                section.key.as_str().into(),
-                Section {
-                    digest: section.digest,
-                    entries,
-                },
-            );
+            let old = self
+                .sections
+                .insert(section.key.as_str().into(), Section::new(section.digest, entries));
             let new = self
                 .sections
                 .get(section.key.as_str())
@@ -84,10 +93,7 @@ impl Listing {
 
     /// About how much memory it takes.
     pub(crate) fn weight(&self) -> usize {
-        let entries = self.sections.values().flat_map(|section| &section.entries);
-        entries
-            .map(|entry| entry.path.len() + size_of::<MetadataEntry>())
-            .sum()
+        self.sections.values().map(|section| section.weight).sum()
     }
 
     /// Whether there is any file.
