@@ -7,7 +7,6 @@
 
 mod embedded;
 mod error;
-#[cfg(feature = "kafka")]
 mod kafka;
 mod local;
 mod memory;
@@ -20,7 +19,6 @@ pub mod worker;
 
 pub use embedded::{EmbeddedBus, EmbeddedOptions};
 pub use error::{BoxError, BusError};
-#[cfg(feature = "kafka")]
 pub use kafka::{
     AccessRule, AccessToken, Change, Fact, Grant, Granted, KafkaBus, KafkaOptions, KafkaSasl, KafkaTls, Operation,
     PlannedTopic, Resource, TokenSource, plan, settings_of,

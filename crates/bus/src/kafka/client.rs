@@ -15,10 +15,11 @@ use rdkafka::producer::ProducerContext;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 
+use super::errors::{Kind, Refusal, kind};
 use super::names::Names;
 use super::producer::Ticket;
 use super::token::TokenKeeper;
-use crate::TopicPartition;
+use crate::{BusError, TopicPartition};
 
 /// What the group coordinator wants of a member. Noted when it comes, done by the member's own thread.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,6 +37,8 @@ pub(super) struct Context {
     wanted: Mutex<VecDeque<Wanted>>,
     /// Outcomes of commits, oldest first.
     commits: Mutex<VecDeque<KafkaResult<()>>>,
+    /// Why the brokers do not want us, if they said so.
+    refusal: Mutex<Option<BusError>>,
     /// The member leaves: whatever is taken away is given back at once.
     pub(super) leaving: AtomicBool,
 }
@@ -47,6 +50,7 @@ impl Context {
             tokens,
             wanted: Mutex::default(),
             commits: Mutex::default(),
+            refusal: Mutex::new(None),
             leaving: AtomicBool::new(false),
         }
     }
@@ -57,6 +61,11 @@ impl Context {
 
     pub(super) fn next_commit(&self) -> Option<KafkaResult<()>> {
         self.commits.lock().pop_front()
+    }
+
+    /// Why the brokers do not want us, if they said so since it was asked last.
+    pub(super) fn take_refusal(&self) -> Option<BusError> {
+        self.refusal.lock().take()
     }
 
     fn slots(&self, list: &TopicPartitionList) -> Vec<TopicPartition> {
@@ -91,6 +100,15 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::warn!(%error, "kafka client: {reason}");
+        let code = error.rdkafka_error_code();
+        if code.map(kind) == Some(Kind::Refused) {
+            let refusal = Refusal {
+                what: "connecting",
+                why: reason.to_owned(),
+                code,
+            };
+            *self.refusal.lock() = Some(refusal.into());
+        }
     }
 
     fn generate_oauth_token(&self, _config: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {

@@ -22,6 +22,7 @@ mod upkeep;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{LogId, Offset, Partition, Position, TopicName, TopicSpec, partition_of};
@@ -139,6 +140,19 @@ impl KafkaBus {
         shared::blocking(move || shared.close()).await
     }
 
+    /// A topic that was just made is not known to every broker at once.
+    async fn wait_for_topics(&self, specs: &[TopicSpec]) -> Result<(), BusError> {
+        let deadline = tokio::time::Instant::now() + self.shared.options.deadline;
+        loop {
+            match self.check_topics(specs).await {
+                Err(BusError::UnknownTopic(_)) if tokio::time::Instant::now() < deadline => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
     /// Looks at the topics and fails if one of them has too few or too many partitions or is not there.
     async fn check_topics(&self, specs: &[TopicSpec]) -> Result<(), BusError> {
         for spec in specs {
@@ -246,8 +260,11 @@ impl Bus for KafkaBus {
                 });
             }
         }
+        if changes.is_empty() {
+            return self.check_topics(topics).await;
+        }
         self.apply(changes).await?;
-        self.check_topics(topics).await
+        self.wait_for_topics(topics).await
     }
 
     async fn append(&self, records: Vec<NewRecord>) -> Result<Vec<Position>, BusError> {

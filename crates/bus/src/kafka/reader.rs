@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -19,8 +19,8 @@ struct Cursor {
     slot: TopicPartition,
     next: Offset,
     paused: bool,
-    /// Read, but its partition was paused meanwhile. No more than what one batch may have.
-    held: VecDeque<Record>,
+    /// Records of it were passed over while it was paused: they have to be asked for again.
+    passed_over: bool,
 }
 
 /// A view's reader: partitions by hand, at positions of its own, nothing stored on the cluster.
@@ -56,7 +56,7 @@ impl KafkaReader {
                 slot: position.into(),
                 next: position.next,
                 paused: false,
-                held: VecDeque::new(),
+                passed_over: false,
             })
             .collect();
         let replaced = shared.catalog.watch();
@@ -107,16 +107,6 @@ impl KafkaReader {
     /// Takes what is there, up to the limits. Never waits. The flag says whether the library has nothing more.
     fn gather(&mut self) -> Result<(Vec<Record>, bool), BusError> {
         let (mut records, mut bytes) = (Vec::new(), 0);
-        for cursor in self.cursors.iter_mut().filter(|cursor| !cursor.paused) {
-            while let Some(record) = cursor.held.front() {
-                if full(&records, bytes, self.limits) {
-                    return Ok((records, false));
-                }
-                bytes += record.bytes();
-                cursor.next = record.offset.next();
-                records.extend(cursor.held.pop_front());
-            }
-        }
         while !full(&records, bytes, self.limits) {
             let Some(consumer) = &self.consumer else {
                 return Err(BusError::Closed);
@@ -142,7 +132,7 @@ impl KafkaReader {
                 continue;
             };
             if cursor.paused {
-                cursor.held.push_back(record);
+                cursor.passed_over = true;
                 continue;
             }
             bytes += record.bytes();
@@ -190,6 +180,13 @@ impl KafkaReader {
         for cursor in &mut self.cursors {
             if partitions.contains(&cursor.slot) {
                 cursor.paused = paused;
+            }
+        }
+        let again = self.cursors.iter().any(|cursor| cursor.passed_over && !cursor.paused);
+        if again {
+            match self.assign() {
+                Ok(()) => self.cursors.iter_mut().filter(|c| !c.paused).for_each(|c| c.passed_over = false),
+                Err(error) => tracing::warn!(%error, "passed over records were not asked for again"),
             }
         }
         let list = self.list(partitions);
@@ -246,7 +243,6 @@ impl Reader for KafkaReader {
             return Err(BusError::Fenced);
         };
         cursor.next = to.next;
-        cursor.held.clear();
         self.assign()
     }
 

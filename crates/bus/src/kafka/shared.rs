@@ -65,7 +65,7 @@ impl Shared {
         let producer = Producer::start(&options, Context::new(names.clone(), tokens.clone()))?;
         let cluster = producer.client().client().fetch_cluster_id(options.deadline);
         let Some(cluster) = cluster else {
-            let refused = producer.refused();
+            let refused = producer.client().context().take_refusal();
             // Nothing waits in it yet.
             let _ = producer.close(Duration::ZERO);
             return Err(refused.unwrap_or_else(|| {
