@@ -58,6 +58,14 @@ pub struct CleanUpDeclaration {
     delete: Option<String>,
 }
 
+impl TopicDeclaration {
+    /// Does a worker read it? Then it has lanes for retry and parking.
+    pub fn is_read_by_worker(&self) -> bool {
+        let by_worker = |role: &String| matches!(role.as_str(), "commit-fetcher" | "triple-generator");
+        self.read_by.iter().any(by_worker)
+    }
+}
+
 const DECLARATIONS: [&str; 6] = [
     include_str!("../../../topics/renku.push-events.v1.yaml"),
     include_str!("../../../topics/renku.push-events-backfill.v1.yaml"),
@@ -97,8 +105,7 @@ pub fn topic_specs() -> Vec<TopicSpec> {
             partitions: declaration.partitions,
             clean_up,
         });
-        let by_worker = |role: &String| matches!(role.as_str(), "commit-fetcher" | "triple-generator");
-        if declaration.read_by.iter().any(by_worker) {
+        if declaration.is_read_by_worker() {
             specs.extend(
                 [retry(&declaration.topic), parked(&declaration.topic)].map(|name| TopicSpec {
                     name,

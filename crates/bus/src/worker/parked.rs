@@ -23,6 +23,11 @@ impl ParkedHeaders {
     /// When, in RFC 3339.
     pub const AT: &'static str = "renku-parked-at";
 
+    /// Is this header one of them?
+    pub fn is_one(name: &str) -> bool {
+        Self::ALL.contains(&name)
+    }
+
     const ALL: [&'static str; 7] = [
         Self::CODE,
         Self::OWNER,
@@ -50,7 +55,7 @@ pub fn parked_record(
     let mut headers: crate::Headers = record
         .headers
         .iter()
-        .filter(|(name, _)| !ParkedHeaders::ALL.contains(name) && !RetryHeaders::ALL.contains(name))
+        .filter(|(name, _)| !ParkedHeaders::is_one(name) && !RetryHeaders::is_one(name))
         .map(|(name, value)| (name.to_owned(), value.clone()))
         .collect();
     headers.push(ParkedHeaders::CODE, reason.code);

@@ -23,7 +23,12 @@ impl RetryHeaders {
     /// One line.
     pub const WHY: &'static str = "renku-retry-why";
 
-    pub(super) const ALL: [&'static str; 6] = [
+    /// Is this header one of them?
+    pub fn is_one(name: &str) -> bool {
+        Self::ALL.contains(&name)
+    }
+
+    const ALL: [&'static str; 6] = [
         Self::ATTEMPT,
         Self::NOT_BEFORE,
         Self::MADE,
@@ -85,7 +90,7 @@ pub(super) fn retry_record(record: &Record, retry: TopicName, failure: Failure<'
 fn own_headers(headers: &Headers) -> Headers {
     headers
         .iter()
-        .filter(|(name, _)| !RetryHeaders::ALL.contains(name))
+        .filter(|(name, _)| !RetryHeaders::is_one(name))
         .map(|(name, value)| (name.to_owned(), value.clone()))
         .collect()
 }

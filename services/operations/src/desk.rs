@@ -1,0 +1,59 @@
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+use bus::Bus;
+use runtime::Edges;
+use store::Reader;
+
+use crate::{campaigns, parked_routes, positions, rejects};
+
+/// The routes, and what they stand on. It has no task of its own: it lives in the admin listener.
+#[derive(Clone)]
+pub struct Operations(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub bus: Arc<dyn Bus>,
+    /// The view, if this process has one.
+    pub reader: Option<Reader>,
+    pub edges: Edges,
+}
+
+impl std::fmt::Debug for Operations {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Operations")
+    }
+}
+
+impl Operations {
+    /// Nothing is asked yet.
+    pub fn new(bus: Arc<dyn Bus>, reader: Option<Reader>, edges: &Edges) -> Self {
+        Self(Arc::new(Inner {
+            bus,
+            reader,
+            edges: edges.clone(),
+        }))
+    }
+
+    /// For the admin listener, which guards them.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/admin/positions", get(positions::get))
+            .route(
+                "/admin/parked",
+                get(parked_routes::list).post(parked_routes::resolve),
+            )
+            .route(
+                "/admin/parked/{topic}/{partition}/{offset}",
+                get(parked_routes::show),
+            )
+            .route("/admin/views/rejects", get(rejects::list))
+            .route("/admin/rebuild", axum::routing::post(campaigns::rebuild))
+            .route("/admin/campaigns/{id}", get(campaigns::progress))
+            .with_state(self.clone())
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
+    }
+}

@@ -1,0 +1,23 @@
+//! The operator's desk: routes under `/admin/` that show where everything stands and set right what stopped.
+//!
+//! * `GET /admin/positions`: per topic, partition and reader: end, applied, lag; digests of views;
+//! * `GET /admin/parked`, `GET /admin/parked/{topic}/{partition}/{offset}`, `POST /admin/parked`: what workers rejected;
+//! * `GET /admin/views/rejects`: what the views left out;
+//! * `POST /admin/rebuild`, `GET /admin/campaigns/{id}`: graphs made again from git.
+//!
+//! It stands in every process that has the bus. It keeps nothing: all of it is in the log and the views.
+
+mod campaigns;
+mod desk;
+mod parked;
+mod parked_routes;
+mod positions;
+mod refusal;
+mod rejects;
+
+pub use campaigns::{CampaignStarted, Progress, RebuildOf};
+pub use desk::Operations;
+pub use parked::{Filter, NotAParkedId, ParkedId, ParkedRecord, ParkedSummary, ResolvedHeaders};
+pub use parked_routes::{Resolution, Resolve, Resolved};
+pub use positions::{Positions, ReaderPosition};
+pub use rejects::Reject;
