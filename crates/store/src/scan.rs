@@ -66,7 +66,9 @@ pub(crate) struct Scan<'a> {
     given: Option<[u8; TERMS]>,
     /// Rows passed over since the last that was given.
     skipped: u32,
-    /// The terms last passed over, and how often in a row, after some that were not looked at.
+    /// Copies of the terms last given that were passed over, but for some that were not looked at.
+    copies: u32,
+    /// The same of other terms: which, and how many.
     passed: ([u8; TERMS], u32),
     /// Hidden quads passed over by this scan.
     hidden: u64,
@@ -98,6 +100,7 @@ impl<'a> Scan<'a> {
             source: Source::Ended,
             given: None,
             skipped: 0,
+            copies: 0,
             passed: ([0; TERMS], 0),
             hidden: 0,
             look_at: match which {
@@ -377,6 +380,8 @@ impl<'a> Scan<'a> {
             let terms = terms_of(key);
             if !(distinct && self.given == Some(terms)) {
                 self.given = Some(terms);
+                // What was passed over before it is likely to be copies of it, hidden ones.
+                self.copies = self.skipped.min(UNLOOKED);
                 self.skipped = 0;
                 self.passed.1 = 0;
                 return Ok(Some(self.order.read(key)));
@@ -385,12 +390,18 @@ impl<'a> Scan<'a> {
         self.skipped += 1;
         if distinct && self.skipped > UNLOOKED {
             let terms = terms_of(key);
-            if self.passed.1 > 0 && self.passed.0 == terms {
-                self.passed.1 += 1;
+            let copies = if self.given == Some(terms) {
+                self.copies += 1;
+                self.copies
             } else {
-                self.passed = (terms, 1);
-            }
-            if self.passed.1 > COPIES - UNLOOKED {
+                if self.passed.1 > 0 && self.passed.0 == terms {
+                    self.passed.1 += 1;
+                } else {
+                    self.passed = (terms, 1);
+                }
+                self.passed.1
+            };
+            if copies > COPIES - UNLOOKED {
                 return self.meet_copy(key, terms);
             }
         }
@@ -414,6 +425,7 @@ impl<'a> Scan<'a> {
         };
         self.source = self.index_source(Some(&terms))?;
         self.skipped = 0;
+        self.copies = 0;
         self.passed.1 = 0;
         if has {
             self.given = Some(terms);
