@@ -1,6 +1,7 @@
 //! `bench pipeline`: from a push hook's 202 to an answer, through the real processes.
 
 mod load;
+mod next_push;
 mod project;
 mod report;
 mod scrape;
@@ -8,22 +9,33 @@ mod stack;
 
 pub use stack::Programs;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use crate::measure::service::{Resident, cpu_seconds, resident, running_seconds};
+use crate::measure::service::{Resident, cpu_seconds, resident};
 use crate::table::Report;
 use load::Outcome;
 use project::Project;
 use scrape::{Scrape, Spent};
 use stack::Stack;
 
+/// A part that can be run alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// Latency under load, and what the process costs idle before and after.
+    Load,
+    /// The next push of a small and of a large project.
+    NextPush,
+}
+
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// None: both parts.
+    pub only: Option<Part>,
     pub programs: Programs,
     pub cache: PathBuf,
     /// Seconds of load.
@@ -52,16 +64,17 @@ struct Idle {
     cpu: f64,
 }
 
-/// What one more push of a project took, seconds.
-#[derive(Clone, Copy, Debug, Default)]
-struct NextPush {
-    /// CPU of the whole process from the push to the answer.
-    cpu: f64,
-    /// The steps from the commit record to the transaction that shows it, by their histograms.
-    steps: f64,
+/// What the load showed.
+#[derive(Debug)]
+struct UnderLoad {
+    fresh: Idle,
+    outcome: Outcome,
+    busy: f64,
+    stages: Stages,
+    after: Idle,
 }
 
-/// Runs the whole benchmark.
+/// Runs the benchmark, or the part of it that is asked for.
 ///
 /// # Errors
 /// A process does not start or ends early, a hook is refused, a query fails.
@@ -75,41 +88,43 @@ pub fn run(settings: &Settings, now: time::OffsetDateTime) -> anyhow::Result<Rep
         _ => std::fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?,
     }
     let stack = Stack::start(&settings.programs, &folder)?;
-    thread::sleep(Duration::from_secs(settings.idle.min(5)));
-    let fresh = idle(&stack, settings.idle)?;
+    let wanted = |part| settings.only.is_none_or(|only| only == part);
+    let load = wanted(Part::Load)
+        .then(|| under_load(&stack, &folder, settings))
+        .transpose()?;
+    let next = wanted(Part::NextPush)
+        .then(|| next_push::pairs(&stack, &folder, settings))
+        .transpose()?;
+    Ok(report::write(&moment, settings, load.as_ref(), next.as_ref()))
+}
 
+fn under_load(stack: &Stack, folder: &Path, settings: &Settings) -> anyhow::Result<UnderLoad> {
+    thread::sleep(Duration::from_secs(settings.idle.min(5)));
+    let fresh = idle(stack, settings.idle)?;
     let pushes = (settings.rate * settings.seconds as f64).round() as usize;
     let mut projects = Vec::new();
     for number in 0..settings.projects {
         let slug = format!("load/project-{number}");
         let commits = pushes.div_ceil(settings.projects);
-        let project = Project::make(&stack, &folder, &slug, ACTIVITIES, commits)?;
-        load::push_and_wait(&stack, &project, 0)?;
+        let project = Project::make(stack, folder, &slug, ACTIVITIES, commits)?;
+        load::push_and_wait(stack, &project, 0)?;
         project.fetch()?;
         projects.push(project);
     }
     let before = stack.scrape()?;
     let (started, cpu) = (Instant::now(), cpu_seconds(stack.renkud_pid())?);
-    let outcome = load::run(&stack, &projects, pushes, settings.rate)?;
+    let outcome = load::run(stack, &projects, pushes, settings.rate)?;
     let busy = (cpu_seconds(stack.renkud_pid())? - cpu) / started.elapsed().as_secs_f64();
     let stages = Stages::between(&before, &stack.scrape()?);
     thread::sleep(Duration::from_secs(settings.rest));
-    let after = idle(&stack, settings.idle)?;
-
-    let (small, large) = next_pushes(&stack, &folder, settings)?;
-    Ok(report::write(
-        &moment,
-        settings,
-        &report::Figures {
-            fresh,
-            outcome,
-            busy,
-            stages,
-            after,
-            small,
-            large,
-        },
-    ))
+    let after = idle(stack, settings.idle)?;
+    Ok(UnderLoad {
+        fresh,
+        outcome,
+        busy,
+        stages,
+        after,
+    })
 }
 
 /// Where the time of the pushes went.
@@ -139,54 +154,6 @@ fn idle(stack: &Stack, seconds: u64) -> anyhow::Result<Idle> {
     Ok(Idle {
         resident: resident(pid, &data)?,
         cpu,
-    })
-}
-
-/// One more push of a small and of a large project, in turns.
-fn next_pushes(
-    stack: &Stack,
-    folder: &std::path::Path,
-    settings: &Settings,
-) -> anyhow::Result<(Vec<NextPush>, Vec<NextPush>)> {
-    let (small, large) = settings.next_push;
-    // Two unmeasured pushes: caches are as warm as for a project that is worked on.
-    let commits = settings.pairs + 2;
-    let small = Project::make(stack, folder, "next/small", small, commits)?;
-    let large = Project::make(stack, folder, "next/large", large, commits)?;
-    for project in [&small, &large] {
-        for number in 0..=2 {
-            load::push_and_wait(stack, project, number)?;
-        }
-    }
-    let (mut smalls, mut larges) = (Vec::new(), Vec::new());
-    for pair in 0..settings.pairs {
-        let number = pair + 3;
-        let mut turns = [(&small, &mut smalls), (&large, &mut larges)];
-        if pair % 2 == 1 {
-            turns.swap(0, 1);
-        }
-        for (project, pushes) in turns {
-            pushes.push(next_push(stack, project, number)?);
-        }
-    }
-    Ok((smalls, larges))
-}
-
-fn next_push(stack: &Stack, project: &Project, number: usize) -> anyhow::Result<NextPush> {
-    // What still runs of the push before must not be counted here.
-    thread::sleep(Duration::from_millis(500));
-    let pid = stack.renkud_pid();
-    let (before, cpu) = (stack.scrape()?, running_seconds(pid)?);
-    load::push_and_wait(stack, project, number)?;
-    let cpu = running_seconds(pid)? - cpu;
-    let spent = stack.scrape()?.spent(&before);
-    let late = |spent: &&Spent| {
-        spent.what.starts_with("renku_generator_step_seconds")
-            || spent.what.starts_with("renku_view_commit_seconds")
-    };
-    Ok(NextPush {
-        cpu,
-        steps: spent.iter().filter(late).map(|spent| spent.seconds).sum(),
     })
 }
 

@@ -1,10 +1,11 @@
 //! The tables of the pipeline benchmark.
 
 use super::load::Outcome;
-use super::{Idle, NextPush, Settings, Stages};
+use super::next_push::{NextPush, NextPushes};
+use super::{Settings, Stages, UnderLoad};
 use crate::bar::Bar;
 use crate::machine::Moment;
-use crate::stats::{Pair, bootstrap, median, percentile, ratio};
+use crate::stats::{bootstrap, median, percentile, ratio};
 use crate::table::{Report, Table, figure, ms, times};
 
 /// Milliseconds that the pipeline may take on top of a bare fetch.
@@ -14,29 +15,37 @@ const RESIDENT_MIB: Bar = Bar::AtMost(80.0);
 const IDLE_CPU_PERCENT: Bar = Bar::AtMost(0.5);
 const NEXT_PUSH: Bar = Bar::AtMost(2.0);
 
-pub(super) struct Figures {
-    pub(super) fresh: Idle,
-    pub(super) outcome: Outcome,
-    pub(super) busy: f64,
-    pub(super) stages: Stages,
-    pub(super) after: Idle,
-    pub(super) small: Vec<NextPush>,
-    pub(super) large: Vec<NextPush>,
+pub(super) fn write(
+    moment: &Moment,
+    settings: &Settings,
+    load: Option<&UnderLoad>,
+    next: Option<&NextPushes>,
+) -> Report {
+    let mut report = Report::new("Pipeline: from a push hook's 202 to an answer", moment);
+    report.paragraph(
+        "Real processes on one machine: `renkud up` (all roles, embedded log, every sync done) and `gitlab-sim` (git's own \
+         `http-backend`).",
+    );
+    if let Some(load) = load {
+        write_load(&mut report, settings, load);
+    }
+    if let Some(next) = next {
+        write_next_push(&mut report, settings, next);
+    }
+    report
 }
 
-pub(super) fn write(moment: &Moment, settings: &Settings, figures: &Figures) -> Report {
-    let mut report = Report::new("Pipeline: from a push hook's 202 to an answer", moment);
+fn write_load(report: &mut Report, settings: &Settings, load: &UnderLoad) {
+    report.section("Latency");
     report.paragraph(&format!(
-        "Real processes on one machine: `renkud up` (all roles, embedded log, every sync done) and `gitlab-sim` (git's own \
-         `http-backend`). Open loop: {} pushes a second by `git push` over HTTP to {} projects in turn for {} s, each one \
+        "Open loop: {} pushes a second by `git push` over HTTP to {} projects in turn for {} s, each one \
          more activity. Queryable: the answer of an ASK for the new activity that carries the hook's `Renku-Position`, \
          clock from the moment that `gitlab-sim` had the 202. Bare fetch: a whole `git fetch --depth 1` of the same commit \
          into a bare clone from the same `gitlab-sim`, right after, while the next pushes come in.",
         settings.rate, settings.projects, settings.seconds
     ));
-    report.section("Latency");
-    report.table(&latency(&figures.outcome));
-    let outcome = &figures.outcome;
+    let outcome = &load.outcome;
+    report.table(&latency(outcome));
     report.paragraph(&format!(
         "{} pushes sent, {} queryable, {} covered but missing, {} never covered. The load went out at most {} ms late. \
          renkud took {} % of a core meanwhile; {} looks answered for the pushes, in {} transactions of the view.",
@@ -45,22 +54,25 @@ pub(super) fn write(moment: &Moment, settings: &Settings, figures: &Figures) -> 
         outcome.missing,
         outcome.sent - outcome.arrivals.len() - outcome.missing,
         ms(outcome.behind),
-        figure(figures.busy * 100.0),
-        figures.stages.looks,
-        figures.stages.commits_of_the_view
+        figure(load.busy * 100.0),
+        load.stages.looks,
+        load.stages.commits_of_the_view
     ));
     report.section("Stages");
     report.paragraph(
         "From `/metrics`, growth during the load. Percentiles are estimated from histogram buckets.",
     );
-    report.table(&stage_table(&figures.stages));
+    report.table(&stage_table(&load.stages));
     report.section("Idle");
     report.paragraph(&format!(
         "Over {} s each. Resident: anonymous pages and pages of the executable (from `smaps`); pages of files in the \
          data folder are the kernel's page cache and stand apart.",
         settings.idle
     ));
-    report.table(&idle_table(settings, figures));
+    report.table(&idle_table(settings, load));
+}
+
+fn write_next_push(report: &mut Report, settings: &Settings, next: &NextPushes) {
     report.section("The next push of a large project");
     report.paragraph(&format!(
         "One more activity for a project of {} and of {} activities, {} in turns after three pushes each. Steps: the \
@@ -68,10 +80,11 @@ pub(super) fn write(moment: &Moment, settings: &Settings, figures: &Figures) -> 
          all of `renkud`, so fetching too.",
         settings.next_push.0,
         settings.next_push.1,
-        figures.small.len()
+        next.small.len()
     ));
-    report.table(&next_push_table(settings, figures));
-    report
+    report.table(&next_push_table(settings, next));
+    report.paragraph("Where the time of one push goes, by the histograms of each step.");
+    report.table(&step_table(settings, next));
 }
 
 fn latency(outcome: &Outcome) -> Table {
@@ -116,7 +129,7 @@ fn stage_table(stages: &Stages) -> Table {
     table
 }
 
-fn idle_table(settings: &Settings, figures: &Figures) -> Table {
+fn idle_table(settings: &Settings, load: &UnderLoad) -> Table {
     let mut table = Table::new(&[
         "when",
         "anonymous MiB",
@@ -128,7 +141,7 @@ fn idle_table(settings: &Settings, figures: &Figures) -> Table {
         "≤ 0.5 %",
     ]);
     let after = format!("{} s after the load", settings.rest);
-    for (when, idle) in [("fresh", figures.fresh), (after.as_str(), figures.after)] {
+    for (when, idle) in [("fresh", load.fresh), (after.as_str(), load.after)] {
         table.row([
             when.to_owned(),
             figure(idle.resident.anonymous),
@@ -143,7 +156,7 @@ fn idle_table(settings: &Settings, figures: &Figures) -> Table {
     table
 }
 
-fn next_push_table(settings: &Settings, figures: &Figures) -> Table {
+fn next_push_table(settings: &Settings, next: &NextPushes) -> Table {
     let (small, large) = settings.next_push;
     let mut table = Table::new(&[
         "what",
@@ -155,28 +168,36 @@ fn next_push_table(settings: &Settings, figures: &Figures) -> Table {
     for (name, of) in [
         (
             "commit record to applied, steps",
-            (|push| push.steps) as fn(&NextPush) -> f64,
+            NextPush::record_to_applied as fn(&NextPush) -> f64,
         ),
         ("whole push, CPU", |push| push.cpu),
     ] {
-        let pairs: Vec<Pair> = figures
-            .large
-            .iter()
-            .zip(&figures.small)
-            .map(|(large, small)| Pair {
-                peer: of(large),
-                ours: of(small),
-            })
-            .collect();
-        let side = |side: fn(&Pair) -> f64| ms(median(&pairs.iter().map(side).collect::<Vec<_>>()));
-        let ratio = ratio(&pairs, 22);
+        let ratio = ratio(&next.pairs(of), 22);
         table.row([
             name.to_owned(),
-            side(|pair| pair.ours),
-            side(|pair| pair.peer),
+            ms(median_of(&next.small, of)),
+            ms(median_of(&next.large, of)),
             times(ratio),
             NEXT_PUSH.judge(ratio).to_string(),
         ]);
     }
     table
+}
+
+fn step_table(settings: &Settings, next: &NextPushes) -> Table {
+    let (small, large) = settings.next_push;
+    let mut table = Table::new(&["step, median", &format!("{small} ms"), &format!("{large} ms")]);
+    for step in next.steps() {
+        let of = |push: &NextPush| push.steps.get(step).copied().unwrap_or(0.0);
+        table.row([
+            format!("`{step}`"),
+            ms(median_of(&next.small, of)),
+            ms(median_of(&next.large, of)),
+        ]);
+    }
+    table
+}
+
+fn median_of(pushes: &[NextPush], of: impl Fn(&NextPush) -> f64) -> f64 {
+    median(&pushes.iter().map(of).collect::<Vec<_>>())
 }
