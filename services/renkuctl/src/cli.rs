@@ -13,6 +13,18 @@ use rdf::Format;
     max_term_width = 100
 )]
 pub(crate) struct Cli {
+    /// Where operators' commands ask: the admin listener of a renkud.
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "RENKU_ADMIN",
+        default_value = "http://127.0.0.1:8081"
+    )]
+    pub(crate) admin: String,
+    /// JSON instead of a table.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -25,6 +37,100 @@ pub(crate) enum Command {
     /// GitLab's hooks.
     #[command(subcommand)]
     Hooks(Hooks),
+    /// Where every reader of the log stands (operators).
+    ///
+    /// Operators' commands send the token in RENKU_ADMIN_TOKEN, if it is set.
+    /// Exit codes: 0 done; 1 failed; 2 wrong usage; 3 not found; 4 refused; 5 unreachable.
+    Positions(Positions),
+    /// Records that workers rejected (operators).
+    #[command(subcommand)]
+    Parked(Parked),
+    /// The views of a node (operators).
+    #[command(subcommand)]
+    Views(Views),
+    /// Make graphs again from git (operators).
+    Rebuild(Rebuild),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Positions {
+    /// Also the digest of the graph view, which is equal on all nodes that have applied the same.
+    #[arg(long)]
+    pub(crate) digest: bool,
+    /// Only readers that are behind.
+    #[arg(long)]
+    pub(crate) behind: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Parked {
+    /// List what was not dealt with.
+    List(ParkedFilter),
+    /// Show one record with its headers and its value.
+    Show {
+        /// As the list names it, e.g. renku.commits.v1/3@17.
+        id: String,
+    },
+    /// Send records to their topic again: what was wrong is mended.
+    Requeue(ParkedChoice),
+    /// Never try them again.
+    Drop(ParkedChoice),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ParkedFilter {
+    /// Of this topic.
+    #[arg(long)]
+    pub(crate) topic: Option<String>,
+    /// Of this project, by its number.
+    #[arg(long)]
+    pub(crate) project: Option<ProjectId>,
+    /// With this reason, e.g. migration-needed.
+    #[arg(long)]
+    pub(crate) code: Option<String>,
+    /// Whose it is: caller, upstream or us.
+    #[arg(long)]
+    pub(crate) owner: Option<String>,
+    /// No more than so many.
+    #[arg(long)]
+    pub(crate) limit: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ParkedChoice {
+    /// As the list names them.
+    pub(crate) ids: Vec<String>,
+    #[command(flatten)]
+    pub(crate) filter: ParkedFilter,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Views {
+    /// Records that the graph view left out, and why.
+    Rejects,
+}
+
+#[derive(Debug, Args)]
+#[group(id = "which", required = true, multiple = false)]
+pub(crate) struct Which {
+    /// One project, by its number or its path.
+    #[arg(long, value_name = "ID|SLUG")]
+    pub(crate) project: Option<String>,
+    /// Every project.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Nothing new: tell how far this campaign is.
+    #[arg(long, value_name = "CAMPAIGN")]
+    pub(crate) campaign: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rebuild {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Stay until every graph is made and in the view, and tell how it goes.
+    #[arg(long)]
+    pub(crate) wait: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,24 +1,34 @@
 //! `renkuctl`: for people. Reads repositories on this machine and makes the tokens of hooks. See `renkuctl help`.
 
+mod admin;
 mod cli;
 mod graph;
 mod hooks;
+mod operators;
+mod table;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use cli::{Cli, Command, Graph, Hooks};
+use cli::{Cli, Command, Graph, Hooks, Views};
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let cli = Cli::parse();
+    let token = variable("RENKU_ADMIN_TOKEN");
+    let desk = || operators::Desk::new(&cli.admin, token.as_deref(), cli.json);
+    let done = match &cli.command {
         Command::Graph(Graph::Export(arguments)) => {
-            graph::export(&arguments, variable("RENKU_DOMAIN").as_deref())
+            graph::export(arguments, variable("RENKU_DOMAIN").as_deref())
         }
         Command::Hooks(Hooks::Token(arguments)) => {
-            hooks::token(&arguments, variable("RENKU__HOOKS__SECRETS").as_deref())
+            hooks::token(arguments, variable("RENKU__HOOKS__SECRETS").as_deref())
         }
+        Command::Positions(arguments) => desk().and_then(|desk| desk.positions(arguments)),
+        Command::Parked(command) => desk().and_then(|desk| desk.parked(command)),
+        Command::Views(Views::Rejects) => desk().and_then(|desk| desk.rejects()),
+        Command::Rebuild(arguments) => desk().and_then(|desk| desk.rebuild(arguments)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

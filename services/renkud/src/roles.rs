@@ -9,6 +9,7 @@ use bus::Bus;
 use commit_fetcher::{CommitFetcher, GitContent, GitLabFacts};
 use gitlab::{ClientSettings, RestClient};
 use graph_writer::GraphWriter;
+use operations::Operations;
 use query_service::QueryService;
 use repos::{FetchLimits, MirrorSettings, Mirrors};
 use runtime::{Edges, Stop, Tasks};
@@ -60,7 +61,7 @@ pub(crate) async fn build(
         built.generator =
             Some(generator(settings, seams, edges).context("triple-generator cannot be built")?);
     }
-    let mut reader = None;
+    let mut reader: Option<Reader> = None;
     if roles.contains(&Role::GraphWriter) {
         let (writer, view) = writer(settings, seams, edges)
             .await
@@ -69,15 +70,20 @@ pub(crate) async fn build(
         reader = Some(view);
     }
     if roles.contains(&Role::QueryService) {
-        let reader = match reader {
+        let view = match reader.clone() {
             Some(reader) => reader,
             None => other_reader(settings, seams, edges, stop).await?,
         };
+        reader = Some(view.clone());
         let token = settings.admin.token.clone();
-        let service = QueryService::build(&settings.limits, reader, &settings.public_url(), token, edges)
+        let service = QueryService::build(&settings.limits, view, &settings.public_url(), token, edges)
             .context("query-service cannot be built")?;
         built.public = built.public.merge(service.router());
         built.admin = built.admin.merge(service.admin_router());
+    }
+    if seams.bus.is_some() {
+        let desk = Operations::new(bus(seams)?, reader, edges);
+        built.admin = built.admin.merge(desk.router());
     }
     Ok(built)
 }

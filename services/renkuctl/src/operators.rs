@@ -1,0 +1,208 @@
+//! Commands for operators: they ask a renkud's admin listener.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use serde_json::{Value, json};
+
+use crate::Failure;
+use crate::admin::Admin;
+use crate::cli::{Parked, ParkedChoice, ParkedFilter, Positions, Rebuild};
+use crate::table::table;
+
+/// How often a campaign is asked for.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+pub(crate) struct Desk {
+    admin: Admin,
+    json: bool,
+}
+
+impl Desk {
+    pub(crate) fn new(url: &str, token: Option<&str>, json: bool) -> Result<Self, Failure> {
+        Ok(Self {
+            admin: Admin::new(url, token)?,
+            json,
+        })
+    }
+
+    pub(crate) fn positions(&self, arguments: &Positions) -> Result<(), Failure> {
+        let query = [("digest", arguments.digest.to_string())];
+        let mut answer = self.admin.get("/admin/positions", &query)?;
+        if arguments.behind
+            && let Some(rows) = answer["positions"].as_array_mut()
+        {
+            rows.retain(|row| row["lag"].as_u64() != Some(0));
+        }
+        self.show(&answer, |answer| {
+            let mut text = rows(
+                &answer["positions"],
+                &[
+                    ("READER", "reader"),
+                    ("TOPIC", "topic"),
+                    ("PARTITION", "partition"),
+                    ("END", "end"),
+                    ("APPLIED", "applied"),
+                    ("LAG", "lag"),
+                ],
+            );
+            if let Some(digest) = answer["graph_digest"].as_str() {
+                text.push_str(&format!("digest of the graph view: {digest}\n"));
+            }
+            text
+        })
+    }
+
+    pub(crate) fn parked(&self, command: &Parked) -> Result<(), Failure> {
+        match command {
+            Parked::List(filter) => {
+                let query = filter_fields(filter);
+                let query: Vec<_> = query.iter().map(|(name, value)| (*name, text(value))).collect();
+                let answer = self.admin.get("/admin/parked", &query)?;
+                self.show(&answer, |answer| {
+                    rows(
+                        answer,
+                        &[
+                            ("ID", "id"),
+                            ("PROJECT", "key"),
+                            ("CODE", "code"),
+                            ("OWNER", "owner"),
+                            ("TRIES", "attempt"),
+                            ("AT", "at"),
+                            ("WHY", "message"),
+                        ],
+                    )
+                })
+            }
+            Parked::Show { id } => {
+                let answer = self
+                    .admin
+                    .get(&format!("/admin/parked/{}", id.replacen('@', "/", 1)), &[])?;
+                // All of it is worth seeing, and it has no columns.
+                self.show(&answer, |answer| format!("{answer:#}\n"))
+            }
+            Parked::Requeue(choice) => self.resolve("requeue", choice),
+            Parked::Drop(choice) => self.resolve("drop", choice),
+        }
+    }
+
+    fn resolve(&self, action: &str, choice: &ParkedChoice) -> Result<(), Failure> {
+        let filter = filter_fields(&choice.filter);
+        let mut body = json!({ "action": action });
+        match (choice.ids.is_empty(), filter.is_empty()) {
+            (true, true) => {
+                let why = "name records as `renkuctl parked list` does, or choose by --topic, --project, --code or --owner";
+                return Err(Failure::new(2, anyhow!(why)));
+            }
+            (false, false) => {
+                let why = "name records or choose by options, not both";
+                return Err(Failure::new(2, anyhow!(why)));
+            }
+            (false, true) => body["ids"] = json!(choice.ids),
+            (true, false) => body["filter"] = filter.into_iter().map(|(k, v)| (k.to_owned(), v)).collect(),
+        }
+        let answer = self.admin.post("/admin/parked", &body)?;
+        self.show(&answer, |answer| {
+            let list = |field: &str| answer[field].as_array().cloned().unwrap_or_default();
+            let mut text = String::new();
+            for id in list("resolved") {
+                text.push_str(&format!("{action}: {}\n", self::text(&id)));
+            }
+            for id in list("unknown") {
+                text.push_str(&format!(
+                    "not parked, or dealt with before: {}\n",
+                    self::text(&id)
+                ));
+            }
+            text
+        })?;
+        let unknown = answer["unknown"].as_array().is_some_and(|ids| !ids.is_empty());
+        if unknown {
+            return Err(Failure::new(3, anyhow!("some of the records are not parked")));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn rejects(&self) -> Result<(), Failure> {
+        let answer = self.admin.get("/admin/views/rejects", &[])?;
+        self.show(&answer, |answer| {
+            rows(answer, &[("RECORD", "record"), ("WHY", "why")])
+        })
+    }
+
+    pub(crate) fn rebuild(&self, arguments: &Rebuild) -> Result<(), Failure> {
+        let which = &arguments.which;
+        let campaign = match (&which.campaign, &which.project) {
+            (Some(campaign), _) => campaign.clone(),
+            (None, Some(project)) => {
+                let body = match project.parse::<u64>() {
+                    Ok(id) => json!({ "id": id }),
+                    Err(_) => json!({ "slug": project }),
+                };
+                self.start(&body)?
+            }
+            (None, None) => self.start(&json!({ "all": true }))?,
+        };
+        if which.campaign.is_none() && !arguments.wait {
+            return Ok(());
+        }
+        loop {
+            let answer = self.admin.get(&format!("/admin/campaigns/{campaign}"), &[])?;
+            self.show(&answer, |answer| {
+                format!("{campaign}: {} of {} done\n", answer["done"], answer["looks"])
+            })?;
+            if !arguments.wait || answer["done"] == answer["looks"] {
+                return Ok(());
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    fn start(&self, body: &Value) -> Result<String, Failure> {
+        let answer = self.admin.post("/admin/rebuild", body)?;
+        self.show(&answer, |answer| {
+            format!(
+                "campaign {}: {} projects; follow it with `renkuctl rebuild --campaign {0}`\n",
+                text(&answer["campaign"]),
+                answer["projects"]
+            )
+        })?;
+        Ok(text(&answer["campaign"]))
+    }
+
+    fn show(&self, answer: &Value, people: impl FnOnce(&Value) -> String) -> Result<(), Failure> {
+        let shown = if self.json {
+            format!("{answer}\n")
+        } else {
+            people(answer)
+        };
+        match std::io::stdout().lock().write_all(shown.as_bytes()) {
+            // The reader has seen enough.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            done => done.map_err(|error| Failure::new(1, error)),
+        }
+    }
+}
+
+fn rows(value: &Value, columns: &[(&str, &str)]) -> String {
+    table(value.as_array().map_or(&[], Vec::as_slice), columns)
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn filter_fields(filter: &ParkedFilter) -> Vec<(&'static str, Value)> {
+    let fields = [
+        ("topic", filter.topic.as_ref().map(|text| json!(text))),
+        ("key", filter.project.map(|id| json!(id.to_string()))),
+        ("code", filter.code.as_ref().map(|text| json!(text))),
+        ("owner", filter.owner.as_ref().map(|text| json!(text))),
+        ("limit", filter.limit.map(|limit| json!(limit))),
+    ];
+    fields
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect()
+}
