@@ -40,7 +40,8 @@ impl MemoryBus {
         }
     }
 
-    /// Applies clean-up rules: what is superseded, and what is too old at `now`, goes.
+    /// Applies clean-up rules: what is superseded, and what is too old at `now`, goes. As with a compaction lag, nothing
+    /// goes while a clock that is ahead may still say that it is not written yet.
     pub fn clean_up(&self, now: Timestamp) {
         self.storage.clean_up(now);
     }
@@ -80,9 +81,9 @@ impl Memory {
                     for (offset, record) in &stored.records {
                         newest.insert(record.key.clone(), *offset);
                     }
-                    stored
-                        .records
-                        .retain(|offset, record| newest.get(&record.key) == Some(offset));
+                    stored.records.retain(|offset, record| {
+                        newest.get(&record.key) == Some(offset) || record.timestamp > now
+                    });
                 }
                 if let CleanUp::Delete(age) | CleanUp::CompactAndDelete(age) = rule {
                     while let Some(first) = stored.records.first_entry()

@@ -9,6 +9,7 @@ mod content_source;
 pub mod edges;
 pub mod facts;
 mod facts_source;
+mod failure;
 pub mod look;
 #[cfg(test)]
 mod look_examples;

@@ -1,12 +1,12 @@
 use std::collections::{BTreeSet, HashMap};
 
-use bus::{NewRecord, Record};
+use bus::Record;
 use events::{Covers, ProjectRecord};
 use model::{Generation, Partition, ProjectId, Sha, Timestamp, TopicName};
 use parking_lot::Mutex;
 
 use crate::facts::{KnownFacts, There};
-use crate::own_output::OwnOutput;
+use crate::own_output::{OwnOutput, Sent};
 
 /// What is remembered of one project between looks. A restart brings back what `renku.projects.v1` holds; the content
 /// is then unknown, so the first look after it writes the content again: the same bytes with a newer generation.
@@ -151,21 +151,11 @@ impl Memories {
         }
     }
 
-    /// A record of the role's output is about to be appended. False when the partition is not owned any more: then it must
-    /// not be, as whoever owns it writes newer ones.
-    pub fn sending(
-        &self,
-        partition: Partition,
-        project: ProjectId,
-        generation: Generation,
-        record: &NewRecord,
-    ) -> bool {
-        let mut all = self.0.lock();
-        let Some(owned) = all.get_mut(&partition) else {
-            return false;
-        };
-        owned.output.sending(project, generation, record);
-        true
+    /// Records of the role's output, of one project, were appended.
+    pub fn sent(&self, partition: Partition, project: ProjectId, records: Vec<Sent>) {
+        if let Some(owned) = self.0.lock().get_mut(&partition) {
+            owned.output.sent(project, records);
+        }
     }
 
     /// Those of these records of the role's output, of one project, that this process has not written since it owns

@@ -6,7 +6,7 @@ use runtime::metrics::{
     BYTES, HistogramVec, IntCounterVec, IntGaugeVec, MetricError, MetricKind, MetricSpec, Metrics, SECONDS,
 };
 
-use crate::worker::is_output;
+use crate::own_output::is_output;
 
 const LOOKS: MetricSpec = MetricSpec {
     name: "renku_fetcher_looks_total",

@@ -1,39 +1,51 @@
 //! What this process has written to the topics that its role alone writes.
 //!
 //! The role reads its own output. A record that comes back and is not known here was written by somebody else: by a process
-//! that had lost the partition without knowing, by one that is dead and whose write was on its way, or by the one
-//! before this one, just before it ended. What such a record says may be older than what is known although its number
+//! that had lost the partition without knowing, by one that is dead and whose write was on its way, by the one before
+//! this one, just before it ended; or by this one, which was told that the write had failed. What such a record says may be older than what is known although its number
 //! is higher, as numbers come from clocks. So the project is looked at again, and that look is the newest.
 
 use std::collections::HashMap;
 
 use bus::{NewRecord, Record};
+use events::{COMMITS, PROJECTS};
 use model::{Generation, ProjectId, TopicName};
 
 /// The header with a digest of the record.
 const ID: &str = "ce_id";
 
+/// Whether this role alone writes the topic, so that it reads what others wrote there by mistake.
+pub fn is_output(topic: &TopicName) -> bool {
+    *topic == PROJECTS || *topic == COMMITS
+}
+
 /// Records that are on their way through the log and back, per project.
 #[derive(Debug, Default)]
 pub struct OwnOutput(HashMap<ProjectId, Vec<Sent>>);
 
+/// What is noted of a record that was appended.
 #[derive(Clone, Debug)]
-struct Sent {
+pub struct Sent {
     topic: TopicName,
     generation: Generation,
     id: String,
 }
 
+impl Sent {
+    /// None for a record without an id, which this role does not write.
+    pub fn of(generation: Generation, record: &NewRecord) -> Option<Self> {
+        Some(Self {
+            topic: record.topic.clone(),
+            generation,
+            id: record.headers.text(ID)?.to_owned(),
+        })
+    }
+}
+
 impl OwnOutput {
-    /// A record of this project is about to be appended.
-    pub fn sending(&mut self, project: ProjectId, generation: Generation, record: &NewRecord) {
-        if let Some(id) = record.headers.text(ID) {
-            self.0.entry(project).or_default().push(Sent {
-                topic: record.topic.clone(),
-                generation,
-                id: id.to_owned(),
-            });
-        }
+    /// Records of this project are in the log. To be called before the next turn of the project.
+    pub fn sent(&mut self, project: ProjectId, records: Vec<Sent>) {
+        self.0.entry(project).or_default().extend(records);
     }
 
     /// Those of a project's records, in the order of the log, that are not from here.
@@ -58,8 +70,7 @@ impl OwnOutput {
     }
 }
 
-/// Whether the record was sent from here and is not behind a later one. Those before it were lost, or come late: behind
-/// this one they are as wrong as anybody else's.
+/// Whether the record was sent from here and is not behind a later one: there it would be as wrong as anybody else's.
 fn came_back(sent: &mut Vec<Sent>, record: &Record) -> bool {
     let id = record.headers.text(ID);
     let Some(generation) = sent
@@ -88,7 +99,8 @@ mod tests {
             .map(|version| {
                 let record = samples::facts_record(7, version);
                 if version < 8 {
-                    output.sending(project, Generation::new(version), &record);
+                    let sent = Sent::of(Generation::new(version), &record);
+                    output.sent(project, sent.into_iter().collect());
                 }
                 samples::read_back(record, Partition::new(0), Offset::new(version))
             })

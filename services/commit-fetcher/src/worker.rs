@@ -16,12 +16,14 @@ use model::{Generation, Outcome, Owner, Partition, ProjectId, Reason, TopicName}
 use runtime::{Edges, TraceContext};
 use tracing::Instrument;
 
-use crate::edges::{ContentSource, FactsSource, FetchError, Fetched, Trouble};
+use crate::edges::{ContentSource, FactsSource, Fetched};
 use crate::facts::KnownFacts;
+use crate::failure::{NOT_OWNED, WriteError, failed, refusal, retry_us};
 use crate::look::{Command, Ending, Look, Patience, Step, fetched_status, rejected_instead, remember};
 use crate::memory::{Memories, ProjectMemory};
 use crate::meters::Meters;
-use crate::publish::{PublishError, publish};
+use crate::own_output::{Sent, is_output};
+use crate::publish::publish;
 use crate::request::{Request, project_of};
 use crate::sections::SectionCache;
 
@@ -66,23 +68,6 @@ impl std::fmt::Debug for Fetcher {
     }
 }
 
-/// Why a write of a look failed.
-#[derive(Debug, thiserror::Error)]
-enum WriteError {
-    #[error(transparent)]
-    Bus(#[from] BusError),
-    #[error(transparent)]
-    Publish(#[from] PublishError),
-    #[error(transparent)]
-    Encode(#[from] EncodeError),
-    #[error(transparent)]
-    Tripped(#[from] runtime::Tripped),
-    #[error("{NOT_OWNED}")]
-    NotOwned,
-}
-
-const NOT_OWNED: &str = "the partition was given to another member";
-
 impl Fetcher {
     /// A worker that remembers nothing yet.
     ///
@@ -126,11 +111,17 @@ impl Fetcher {
             self.meters.doubted();
             request.doubt(&self.decoder, record);
         }
-        let outcome = if request.events > 0 || request.doubted {
+        let (asks, events) = (request.events > 0 || request.doubted, request.events);
+        let outcome = if asks {
             self.look_for(Place { project, partition }, request, &asked, turn.attempt)
                 .await
         } else {
             Outcome::Done
+        };
+        // The status says it; there is no event to be parked.
+        let outcome = match outcome {
+            Outcome::Reject(_) if events == 0 => Outcome::Done,
+            outcome => outcome,
         };
         if !matches!(outcome, Outcome::Retry { .. }) {
             self.memories.settled(partition, project, &output);
@@ -258,8 +249,8 @@ impl Fetcher {
         match command {
             Command::Facts(facts) => {
                 let record = self.record(&PROJECTS, &**facts, trace)?;
-                self.sending(place, facts.envelope.generation, &record)?;
-                self.append(vec![record]).await?;
+                self.append_output(place, facts.envelope.generation, vec![record])
+                    .await?;
             }
             Command::Status(status) => {
                 self.append(vec![self.record(&EVENT_STATUS, &**status, trace)?])
@@ -290,9 +281,9 @@ impl Fetcher {
                 let status = fetched_status(&commit);
                 runtime::failpoint!("commit-fetcher.before-content")?;
                 let record = self.record(&COMMITS, &commit, trace)?;
-                self.sending(place, commit.envelope.generation, &record)?;
                 let status = self.record(&EVENT_STATUS, &status, trace)?;
-                self.append(vec![record, status]).await?;
+                self.append_output(place, commit.envelope.generation, vec![record, status])
+                    .await?;
             }
         }
         let mut remembered = Ok(());
@@ -307,12 +298,26 @@ impl Fetcher {
         Ok(())
     }
 
-    fn sending(&self, place: Place, generation: Generation, record: &NewRecord) -> Result<(), WriteError> {
+    /// Appends to what the role reads back. Only what was acknowledged is known as its own: anything else may be in the log
+    /// or not, now or later, and nothing is remembered of it.
+    async fn append_output(
+        &self,
+        place: Place,
+        generation: Generation,
+        records: Vec<NewRecord>,
+    ) -> Result<(), WriteError> {
         let Place { project, partition } = place;
-        self.memories
-            .sending(partition, project, generation, record)
-            .then_some(())
-            .ok_or(WriteError::NotOwned)
+        if !self.memories.owns(partition) {
+            return Err(WriteError::NotOwned);
+        }
+        let ids: Vec<Sent> = records
+            .iter()
+            .filter(|record| is_output(&record.topic))
+            .filter_map(|record| Sent::of(generation, record))
+            .collect();
+        self.append(records).await?;
+        self.memories.sent(partition, project, ids);
+        Ok(())
     }
 
     fn record<T: TopicValue>(
@@ -387,64 +392,6 @@ impl Fetcher {
 struct Place {
     project: ProjectId,
     partition: Partition,
-}
-
-/// Whether this role alone writes the topic, so that it reads what others wrote there by mistake.
-pub(crate) fn is_output(topic: &TopicName) -> bool {
-    *topic == PROJECTS || *topic == COMMITS
-}
-
-fn failed(error: WriteError) -> (&'static str, Outcome) {
-    let trouble = match error {
-        WriteError::Publish(PublishError::Content(FetchError::Trouble(trouble))) => trouble,
-        other => Trouble::Ours(with_causes(&other)),
-    };
-    let after = trouble.after();
-    (
-        trouble.code(),
-        Outcome::Retry {
-            after,
-            owner: trouble.owner(),
-            why: trouble.to_string(),
-        },
-    )
-}
-
-/// Failures of a write that trying again does not help.
-fn refusal(error: &WriteError) -> Option<Reason> {
-    match error {
-        WriteError::Publish(PublishError::Content(FetchError::Rejected(reason))) => Some(reason.clone()),
-        WriteError::Bus(BusError::TooLarge { bytes, limit, .. }) => Some(too_large(*bytes, *limit)),
-        _ => None,
-    }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
-
-fn retry_us(why: impl Into<String>) -> Outcome {
-    Outcome::Retry {
-        after: None,
-        owner: Owner::Us,
-        why: why.into(),
-    }
-}
-
-fn too_large(bytes: usize, limit: usize) -> Reason {
-    Reason {
-        code: "record-too-large",
-        owner: Owner::Caller,
-        message: format!(
-            "what is known of the project makes a record of {bytes} bytes and {limit} are allowed: it has too many members or links"
-        ),
-    }
 }
 
 #[async_trait]

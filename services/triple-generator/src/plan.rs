@@ -1,6 +1,6 @@
 //! What one turn comes to, decided from what is known; no clock, no bus.
 
-use events::{CommitFetched, Covers, ProjectRecord};
+use events::{CommitFetched, Covers, Envelope, ProjectRecord, Sha256};
 use model::{Digest, Generation};
 
 /// The newest record of a project in our own output: of two with one generation the larger digest wins.
@@ -12,13 +12,21 @@ pub(crate) struct Newest {
     pub(crate) digest: Option<Digest>,
 }
 
+impl Newest {
+    /// Whether the project's graph was taken away.
+    fn is_gone(&self) -> bool {
+        self.digest == Some(Sha256::ZERO.0)
+    }
+}
+
 /// What to do with the records that waited for one project.
 #[derive(PartialEq, Eq, Debug)]
 pub(crate) enum Step {
     /// All of them are older than what was written.
     Nothing,
-    /// The project is gone or has no content, by these facts.
-    Bury(Box<ProjectRecord>),
+    /// The project is gone or has no content, by these facts. That answers for these push events: those of commits that are
+    /// older than the facts.
+    Bury(Box<ProjectRecord>, Covers),
     /// Make the graph of this commit, which answers for these push events.
     Generate(Box<CommitFetched>, Covers),
 }
@@ -49,7 +57,7 @@ pub(crate) fn plan(newest: Option<Newest>, commits: Vec<CommitFetched>, facts: V
         {
             Step::Generate(Box::new(commit), covers)
         }
-        (_, Some(gone)) if gone.envelope.generation > written => Step::Bury(Box::new(gone)),
+        (_, Some(gone)) if gone.envelope.generation > written => Step::Bury(Box::new(gone), covers),
         _ => Step::Nothing,
     }
 }
@@ -70,10 +78,21 @@ pub(crate) fn out_of_order(
         fell |= generation < known;
         known = known.max(generation);
     }
-    for record in facts.iter().filter(|record| record.leaves_no_content()) {
-        fell |= record.envelope.generation < written;
+    let gone = facts.iter().filter(|record| record.leaves_no_content());
+    let gone: Vec<Generation> = gone.map(|record| record.envelope.generation).collect();
+    fell |= gone.iter().any(|gone| *gone < written);
+    let buried = newest.filter(Newest::is_gone).map(|newest| newest.generation);
+    for gone in gone.into_iter().chain(buried) {
+        fell |= commits.iter().any(|commit| knows_not(&commit.envelope, gone));
+        known = known.max(gone);
     }
     fell.then_some(known)
+}
+
+/// Whether a look had the higher number but did not know of these facts, which left nothing to read: then its writer's clock
+/// is ahead, and what it read is older than they are.
+fn knows_not(look: &Envelope, gone: Generation) -> bool {
+    look.state_version < gone && gone < look.generation
 }
 
 /// Whether a record of our own output must not be the last of its project: something larger was there before it, so
@@ -85,12 +104,13 @@ pub(crate) fn falls(before: Option<Newest>, seen: Newest) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use events::{Envelope, PUSH_EVENTS, Signature};
+    use events::{PUSH_EVENTS, Signature};
     use model::{Offset, Partition, ProjectId, Sha, Timestamp};
 
     fn envelope(generation: u64) -> Envelope {
         Envelope {
             generation: Generation::new(generation),
+            state_version: Generation::new(generation),
             covers: Covers::record(&PUSH_EVENTS, Partition::new(0), Offset::new(generation)),
             ..Envelope::unlooked(Timestamp::from_micros(0))
         }
@@ -162,6 +182,30 @@ mod tests {
     }
 
     #[test]
+    fn a_look_that_did_not_know_of_the_end_is_doubted() {
+        let buried = Some(Newest {
+            generation: Generation::new(6),
+            digest: Some(Sha256::ZERO.0),
+        });
+        let mut ahead = commit(9);
+        ahead.envelope.state_version = Generation::new(5);
+        let nine = Some(Generation::new(9));
+        assert_eq!(out_of_order(buried, &[ahead.clone()], &[]), nine);
+        assert_eq!(out_of_order(None, &[ahead.clone()], &[gone(6)]), nine);
+        // Back again: its facts are newer.
+        ahead.envelope.state_version = Generation::new(9);
+        assert_eq!(out_of_order(buried, &[ahead], &[gone(6)]), None);
+    }
+
+    #[test]
+    fn the_end_answers_for_commits_before_it() {
+        let Step::Bury(_, covers) = plan(None, vec![commit(5)], vec![gone(6)]) else {
+            panic!("not buried");
+        };
+        assert_eq!(covers, envelope(5).covers);
+    }
+
+    #[test]
     fn older_than_written_is_passed_over() {
         assert_eq!(plan(written(6), vec![commit(5)], vec![]), Step::Nothing);
         assert_eq!(plan(written(6), vec![], vec![gone(6)]), Step::Nothing);
@@ -172,13 +216,13 @@ mod tests {
     fn gone_and_back() {
         assert!(matches!(
             plan(written(4), vec![commit(5)], vec![gone(6)]),
-            Step::Bury(_)
+            Step::Bury(..)
         ));
         assert_eq!(
             generates(&plan(written(4), vec![commit(7)], vec![gone(6)])),
             Some(7)
         );
-        assert!(matches!(plan(None, vec![], vec![gone(6)]), Step::Bury(_)));
+        assert!(matches!(plan(None, vec![], vec![gone(6)]), Step::Bury(..)));
     }
 
     #[test]
@@ -188,7 +232,7 @@ mod tests {
         assert_eq!(plan(written(4), vec![], vec![empty.clone()]), Step::Nothing);
         let state = empty.state.as_mut().unwrap();
         state.default_branch = None;
-        assert!(matches!(plan(written(4), vec![], vec![empty]), Step::Bury(_)));
+        assert!(matches!(plan(written(4), vec![], vec![empty]), Step::Bury(..)));
     }
 
     fn facts(branch: &str) -> events::ProjectState {

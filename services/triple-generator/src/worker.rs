@@ -110,7 +110,10 @@ impl Generator {
                     self.meters.ended("older");
                     Outcome::Done
                 }
-                Step::Bury(facts) => self.written(self.bury(partition, &facts, &trace).await, "gone"),
+                Step::Bury(facts, covers) => {
+                    let buried = self.bury(partition, &facts, covers, &trace).await;
+                    self.written(buried, "gone")
+                }
                 Step::Generate(commit, covers) => self.generate(partition, *commit, covers, &trace).await,
             };
             match fell_below {
@@ -133,10 +136,11 @@ impl Generator {
         &self,
         partition: Partition,
         facts: &ProjectRecord,
+        covers: Covers,
         trace: &TraceContext,
     ) -> Result<(), RoleError> {
         let envelope = Envelope {
-            covers: Covers::default(),
+            covers,
             ..self.envelope(&facts.envelope)
         };
         let gone = ProjectGraph {
