@@ -91,8 +91,11 @@ enum What {
         rate: f64,
         #[arg(long, default_value_t = 10)]
         projects: usize,
-        #[arg(long, default_value_t = 9)]
+        #[arg(long, default_value_t = 25)]
         pairs: usize,
+        /// One part alone; its table has a file of its own.
+        #[arg(long)]
+        only: Option<pipeline::Part>,
         /// 20 seconds, small projects: proves that the benchmark runs.
         #[arg(long)]
         short: bool,
@@ -198,9 +201,11 @@ fn main() -> anyhow::Result<()> {
             rate,
             projects,
             pairs,
+            only,
             short,
         } => {
             let settings = pipeline::Settings {
+                only,
                 programs: pipeline::Programs {
                     renkud: places.program("renkud")?,
                     renkuctl: places.program("renkuctl")?,
@@ -215,12 +220,14 @@ fn main() -> anyhow::Result<()> {
                 next_push: if short { (20, 200) } else { (100, 10_000) },
                 pairs: if short { 2 } else { pairs },
             };
-            let name = if short {
-                "pipeline-bench-short.md"
-            } else {
-                "pipeline-bench.md"
+            let part = match only {
+                None => "",
+                Some(pipeline::Part::Load) => "-load",
+                Some(pipeline::Part::NextPush) => "-next-push",
             };
-            places.save(name, &pipeline::run(&settings, now)?)?;
+            let short = if short { "-short" } else { "" };
+            let name = format!("pipeline-bench{part}{short}.md");
+            places.save(&name, &pipeline::run(&settings, now)?)?;
         }
         What::Store {
             projects,
