@@ -12,6 +12,7 @@ mod local;
 mod memory;
 mod prefix;
 mod record;
+pub mod registry;
 mod restore;
 mod seam;
 mod typed;
@@ -20,8 +21,8 @@ pub mod worker;
 pub use embedded::{EmbeddedBus, EmbeddedOptions};
 pub use error::{BoxError, BusError};
 pub use kafka::{
-    AccessRule, AccessToken, Change, Fact, Grant, Granted, KafkaBus, KafkaOptions, KafkaSasl, KafkaTls, Operation,
-    PlannedTopic, Resource, TokenSource, plan, settings_of,
+    AccessRule, AccessToken, Change, Fact, Grant, Granted, KafkaBus, KafkaOptions, KafkaSasl, KafkaTls,
+    Operation, PlannedTopic, Resource, TokenSource, plan, settings_of,
 };
 pub use memory::MemoryBus;
 pub use record::{Headers, MAX_RECORD_BYTES, NewRecord, Record};

@@ -1,11 +1,11 @@
 use std::collections::HashMap;
 use std::io::Read;
 
-use apache_avro::{Schema, from_avro_datum, from_value, write_avro_datum_ref};
+use apache_avro::{from_avro_datum, from_value, write_avro_datum_ref};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::schemas::{SchemaVersion, all_schemas, newest};
+use crate::schemas::{SchemaVersion, all_schemas, known_schema, newest};
 
 const SINGLE_OBJECT: [u8; 2] = [0xC3, 0x01];
 const CONFLUENT: u8 = 0x00;
@@ -133,13 +133,7 @@ impl Decoder {
     /// Takes in what a registry says of an id. Returns false, and learns nothing, if the text is none of the built-in
     /// schemas.
     pub fn learn(&mut self, id: u32, schema_text: &str) -> bool {
-        let Ok(schema) = Schema::parse_str(schema_text) else {
-            return false;
-        };
-        let fingerprint = schema.fingerprint::<apache_avro::rabin::Rabin>().bytes;
-        let known = all_schemas()
-            .iter()
-            .find(|s| s.fingerprint[..] == fingerprint[..]);
+        let known = known_schema(schema_text);
         if let Some(known) = known {
             self.by_id.insert(id, known.fingerprint);
         }

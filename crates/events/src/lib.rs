@@ -22,7 +22,7 @@ pub use records::{
     Attachment, CommitFetched, EventStatus, Graph, LookReason, Member, ProjectGraph, ProjectRecord,
     ProjectState, PushEvent, Signature, Stage, StageOutcome, StatusRank,
 };
-pub use schemas::{SchemaVersion, all_schemas};
+pub use schemas::{SchemaVersion, all_schemas, known_schema};
 pub use sections::{
     MetadataEntry, MetadataSection, PieceRef, PieceSection, SectionRef, bucket_bits, bucket_of, graph_digest,
 };

@@ -55,6 +55,15 @@ pub fn all_schemas() -> &'static [SchemaVersion] {
     &SCHEMAS
 }
 
+/// The built-in schema that a text says, however it is spaced. None: a schema that this build does not have.
+pub fn known_schema(text: &str) -> Option<&'static SchemaVersion> {
+    let schema = Schema::parse_str(text).ok()?;
+    let fingerprint = schema.fingerprint::<Rabin>().bytes;
+    all_schemas()
+        .iter()
+        .find(|known| known.fingerprint[..] == fingerprint[..])
+}
+
 pub(crate) fn newest(subject: &str) -> Option<&'static SchemaVersion> {
     all_schemas().iter().rfind(|s| s.subject == subject)
 }

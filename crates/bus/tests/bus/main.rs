@@ -10,8 +10,13 @@
 mod conformance;
 mod embedded;
 mod harness;
+mod kafka;
+mod kafka_faults;
+mod kafka_secure;
 mod power;
+mod registry;
 mod workers;
 
 conformance_on!(on_memory, crate::harness::Memory);
 conformance_on!(on_embedded, crate::harness::Embedded);
+conformance_on!(on_kafka, crate::kafka::Kafka);
