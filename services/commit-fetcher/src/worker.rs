@@ -164,6 +164,7 @@ impl Fetcher {
             .looked(how, self.edges.clock.monotonic().saturating_sub(started));
         if !matches!(outcome, Outcome::Retry { .. }) {
             self.meters.events(live, backfill, unreadable);
+            self.sources.content.looked(project, how == "gone").await;
         }
         outcome
     }
