@@ -3,8 +3,9 @@
 # but a Java runtime where there is none.
 #
 #   kafka.sh install                              downloads Kafka into ~/.cache/renku-graph/kafka (once)
-#   kafka.sh start DIR [--brokers 1|3] [--port P] [--tls-scram] [--set KEY=VALUE]...
-#                                                 makes a cluster in DIR (kept if it is there) and starts it
+#   kafka.sh start DIR [--brokers 1|3] [--port P] [--tls-scram] [--set KEY=VALUE]... [--attend PID]
+#                                                 makes a cluster in DIR (kept if it is there) and starts it;
+#                                                 --attend: stops it and removes DIR when process PID is gone
 #   kafka.sh stop DIR                             stops all its brokers, cleanly
 #   kafka.sh start-broker DIR N                   starts broker N again
 #   kafka.sh stop-broker DIR N [--kill]           stops broker N; --kill: without a word
@@ -223,18 +224,24 @@ case "$command" in
   start)
     [ $# -ge 1 ] || die "a folder is needed"
     mkdir -p "$1"; dir=$(cd "$1" && pwd); shift
-    brokers=1 port="" secure=no settings=()
+    brokers=1 port="" secure=no attend="" settings=()
     while [ $# -gt 0 ]; do
       case "$1" in
         --brokers) brokers=$2; shift 2 ;;
         --port) port=$2; shift 2 ;;
         --tls-scram) secure=yes; shift ;;
         --set) settings+=("$2"); shift 2 ;;
+        --attend) attend=$2; shift 2 ;;
         *) die "$1 is not understood" ;;
       esac
     done
     install
     if [ ! -e "$dir/bootstrap" ]; then configure "$dir" "$brokers" "$port" "$secure" "${settings[@]}"; fi
+    if [ -n "$attend" ]; then
+      # Whatever becomes of that process, no broker stays behind.
+      setsid bash -c 'while kill -0 "$1" 2>/dev/null; do sleep 0.5; done; bash "$0" stop "$2"; rm -rf "$2"' \
+        "$here/kafka.sh" "$attend" "$dir" >/dev/null 2>&1 </dev/null &
+    fi
     for n in $(numbers "$dir"); do launch "$dir" "$n"; done
     for n in $(numbers "$dir"); do wait_ready "$dir" "$n"; done
     cat "$dir/bootstrap"

@@ -182,7 +182,8 @@ pub trait Reader: Send {
     fn resume(&mut self, partitions: &[TopicPartition]);
 }
 
-/// A member of a group. Dropping it leaves the group without storing anything more.
+/// A member of a group. Dropping it leaves the group; whether what was settled last is
+/// stored is not waited for.
 #[async_trait]
 pub trait GroupConsumer: Send {
     /// Waits for the next event. Dropping the future loses nothing.

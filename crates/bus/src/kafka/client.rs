@@ -133,12 +133,7 @@ fn expiry(left: std::time::Duration) -> i64 {
 }
 
 impl ConsumerContext for Context {
-    fn rebalance(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        what: RDKafkaRespErr,
-        list: &mut TopicPartitionList,
-    ) {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, what: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let slots = self.slots(list);
         let takes = matches!(what, RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS);
         if self.leaving.load(Ordering::Acquire) {
@@ -148,7 +143,11 @@ impl ConsumerContext for Context {
             }
             return;
         }
-        let wanted = if takes { Wanted::Take(slots) } else { Wanted::Give(slots) };
+        let wanted = if takes {
+            Wanted::Take(slots)
+        } else {
+            Wanted::Give(slots)
+        };
         self.wanted.lock().push_back(wanted);
     }
 

@@ -83,11 +83,19 @@ impl KafkaBus {
         let named = |topics: &[TopicName]| topics.iter().map(|name| shared.names.topic(name)).collect();
         let (delete, confirmed): (Vec<_>, Vec<_>) = (named(delete), named(confirmed));
         shared::blocking(move || {
-            let names: Vec<_> = wanted.iter().map(|topic| topic.name.clone()).chain(delete.clone()).collect();
+            let names: Vec<_> = wanted
+                .iter()
+                .map(|topic| topic.name.clone())
+                .chain(delete.clone())
+                .collect();
             let producer = shared.producer()?;
             let admin = shared.admin(&producer);
             let facts = admin.facts(&names)?;
-            let allowed = if rules.is_empty() { Vec::new() } else { admin.rules()? };
+            let allowed = if rules.is_empty() {
+                Vec::new()
+            } else {
+                admin.rules()?
+            };
             Ok(plan(&wanted, &facts, &rules, &allowed, &delete, &confirmed))
         })
         .await
@@ -232,7 +240,9 @@ impl Bus for KafkaBus {
             let mut digest = Sha256::new();
             digest.update(shared.cluster.as_bytes());
             for topic in &topics {
-                let known = known.get(topic).ok_or_else(|| BusError::UnknownTopic(topic.clone()))?;
+                let known = known
+                    .get(topic)
+                    .ok_or_else(|| BusError::UnknownTopic(topic.clone()))?;
                 digest.update([0]);
                 digest.update(topic.as_str().as_bytes());
                 digest.update(known.id.to_be_bytes());
@@ -293,7 +303,10 @@ impl Bus for KafkaBus {
             return Ok(Vec::new());
         }
         let offsets = self.shared.send(placed, bytes).await?;
-        let positions = slots.iter().zip(offsets).map(|(slot, offset)| slot.at(offset.next()));
+        let positions = slots
+            .iter()
+            .zip(offsets)
+            .map(|(slot, offset)| slot.at(offset.next()));
         Ok(positions.collect())
     }
 
@@ -313,7 +326,11 @@ impl Bus for KafkaBus {
         for topic in topics {
             self.shared.known(topic).await?;
         }
-        let (shared, group, topics) = (self.shared.clone(), self.shared.names.group(group), topics.to_vec());
+        let (shared, group, topics) = (
+            self.shared.clone(),
+            self.shared.names.group(group),
+            topics.to_vec(),
+        );
         shared::blocking(move || {
             let producer = shared.producer()?;
             let mut positions: Vec<_> = shared
@@ -322,7 +339,10 @@ impl Bus for KafkaBus {
                 .into_iter()
                 .filter_map(|(topic, partition, offset)| {
                     Some(Position {
-                        topic: shared.names.local(&topic).filter(|topic| topics.contains(topic))?,
+                        topic: shared
+                            .names
+                            .local(&topic)
+                            .filter(|topic| topics.contains(topic))?,
                         partition: Partition::new(u32::try_from(partition).ok()?),
                         next: Offset::new(u64::try_from(offset).ok()?),
                     })

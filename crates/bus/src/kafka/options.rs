@@ -83,7 +83,10 @@ impl KafkaOptions {
             .set("bootstrap.servers", &self.bootstrap_servers)
             .set("client.id", self.instance.as_deref().unwrap_or("renkud"))
             .set("socket.timeout.ms", millis(self.deadline))
-            .set("socket.connection.setup.timeout.ms", millis(self.deadline.min(Duration::from_secs(10))))
+            .set(
+                "socket.connection.setup.timeout.ms",
+                millis(self.deadline.min(Duration::from_secs(10))),
+            )
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "1000")
             .set("topic.metadata.refresh.interval.ms", "60000")
@@ -243,6 +246,9 @@ mod tests {
         });
         assert!(!format!("{options:?}").contains("hush"));
         assert_eq!(options.producer().get("sasl.password"), Some("hush"));
-        assert_eq!(options.producer().get("security.protocol"), Some("sasl_plaintext"));
+        assert_eq!(
+            options.producer().get("security.protocol"),
+            Some("sasl_plaintext")
+        );
     }
 }

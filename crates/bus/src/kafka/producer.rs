@@ -99,7 +99,10 @@ impl Producer {
             return Err(bus_error("sending", &failure));
         }
         let offsets = batch.offsets.lock();
-        offsets.iter().map(|offset| offset.ok_or(BusError::Closed)).collect()
+        offsets
+            .iter()
+            .map(|offset| offset.ok_or(BusError::Closed))
+            .collect()
     }
 
     async fn hand_over(&self, record: &(String, Partition, NewRecord), mut ticket: Box<Ticket>) {
@@ -108,7 +111,8 @@ impl Producer {
             let mut out = BaseRecord::<[u8], [u8], Box<Ticket>>::with_opaque_to(topic, ticket)
                 .partition(i32::try_from(partition.get()).unwrap_or(i32::MAX))
                 .key(&record.key)
-                .timestamp(record.timestamp.as_micros().div_euclid(1000));
+                // The library takes 0 for "now".
+                .timestamp(record.timestamp.as_micros().div_euclid(1000).max(1));
             if let Some(value) = &record.value {
                 out = out.payload(value);
             }

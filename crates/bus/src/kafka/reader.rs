@@ -79,7 +79,11 @@ impl KafkaReader {
 
     /// Tells the library to go on from the cursors, forgetting what it fetched ahead.
     fn assign(&self) -> Result<(), BusError> {
-        let positions: Vec<_> = self.cursors.iter().map(|cursor| cursor.slot.at(cursor.next)).collect();
+        let positions: Vec<_> = self
+            .cursors
+            .iter()
+            .map(|cursor| cursor.slot.at(cursor.next))
+            .collect();
         let list = self.shared.position_list(&positions)?;
         let consumer = self.consumer()?;
         consumer
@@ -124,10 +128,9 @@ impl KafkaReader {
             let Some(record) = record_in(&self.shared.names, &message) else {
                 continue;
             };
-            let cursor = self
-                .cursors
-                .iter_mut()
-                .find(|cursor| cursor.slot.partition == record.partition && cursor.slot.topic == record.topic);
+            let cursor = self.cursors.iter_mut().find(|cursor| {
+                cursor.slot.partition == record.partition && cursor.slot.topic == record.topic
+            });
             let Some(cursor) = cursor.filter(|cursor| record.offset >= cursor.next) else {
                 continue;
             };
@@ -163,9 +166,16 @@ impl KafkaReader {
         }
     }
 
-    /// Which position is out of range, and how.
+    /// Which position is out of range, and how. A topic that was made anew is the likelier reason.
     async fn out_of_range(&self) -> Result<(), BusError> {
-        let positions: Vec<_> = self.cursors.iter().map(|cursor| cursor.slot.at(cursor.next)).collect();
+        let (shared, topics) = (self.shared.clone(), self.ids.keys().cloned().collect::<Vec<_>>());
+        super::shared::blocking(move || shared.look_at(&topics)).await?;
+        self.check_topics()?;
+        let positions: Vec<_> = self
+            .cursors
+            .iter()
+            .map(|cursor| cursor.slot.at(cursor.next))
+            .collect();
         self.shared.check_positions(&positions).await
     }
 
@@ -182,16 +192,27 @@ impl KafkaReader {
                 cursor.paused = paused;
             }
         }
-        let again = self.cursors.iter().any(|cursor| cursor.passed_over && !cursor.paused);
+        let again = self
+            .cursors
+            .iter()
+            .any(|cursor| cursor.passed_over && !cursor.paused);
         if again {
             match self.assign() {
-                Ok(()) => self.cursors.iter_mut().filter(|c| !c.paused).for_each(|c| c.passed_over = false),
+                Ok(()) => self
+                    .cursors
+                    .iter_mut()
+                    .filter(|c| !c.paused)
+                    .for_each(|c| c.passed_over = false),
                 Err(error) => tracing::warn!(%error, "passed over records were not asked for again"),
             }
         }
         let list = self.list(partitions);
         let Some(consumer) = &self.consumer else { return };
-        let told = if paused { consumer.pause(&list) } else { consumer.resume(&list) };
+        let told = if paused {
+            consumer.pause(&list)
+        } else {
+            consumer.resume(&list)
+        };
         if let Err(error) = told {
             // Only an unknown partition is refused, and then there is nothing to pause.
             tracing::debug!(%error, paused, "partitions were not paused or resumed");
@@ -233,7 +254,10 @@ impl Reader for KafkaReader {
     }
 
     fn positions(&self) -> Vec<Position> {
-        self.cursors.iter().map(|cursor| cursor.slot.at(cursor.next)).collect()
+        self.cursors
+            .iter()
+            .map(|cursor| cursor.slot.at(cursor.next))
+            .collect()
     }
 
     async fn seek(&mut self, to: Position) -> Result<(), BusError> {
@@ -262,4 +286,3 @@ impl Drop for KafkaReader {
         }
     }
 }
-

@@ -36,6 +36,12 @@ pub(super) fn record_in(names: &Names, message: &BorrowedMessage<'_>) -> Option<
         key: message.key().map_or_else(Bytes::new, Bytes::copy_from_slice),
         value: message.payload().map(Bytes::copy_from_slice),
         headers,
-        timestamp: Timestamp::from_micros(message.timestamp().to_millis().unwrap_or_default().saturating_mul(1000)),
+        timestamp: Timestamp::from_micros(
+            message
+                .timestamp()
+                .to_millis()
+                .unwrap_or_default()
+                .saturating_mul(1000),
+        ),
     })
 }

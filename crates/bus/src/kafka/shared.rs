@@ -136,7 +136,8 @@ impl Shared {
                 Some((self.names.local(&state.name)?, known))
             })
             .collect();
-        self.catalog.take(seen.iter().map(|(topic, known)| (topic.clone(), *known)));
+        self.catalog
+            .take(seen.iter().map(|(topic, known)| (topic.clone(), *known)));
         Ok(seen)
     }
 
@@ -160,7 +161,12 @@ impl Shared {
     ) -> Result<Vec<Offset>, BusError> {
         let cost = (bytes + records.len() * RECORD_COST).min(WAITING_BYTES);
         let cost = u32::try_from(cost).unwrap_or(u32::MAX);
-        let room = self.room.clone().acquire_many_owned(cost).await.map_err(|_| BusError::Closed)?;
+        let room = self
+            .room
+            .clone()
+            .acquire_many_owned(cost)
+            .await
+            .map_err(|_| BusError::Closed)?;
         let producer = self.producer()?;
         let sent = producer.send(&records, room).await;
         if sent.is_err() {
@@ -177,7 +183,10 @@ impl Shared {
 
     fn replace(&self, broken: &Arc<Producer>) -> Result<(), BusError> {
         let mut current = self.producer.lock();
-        if current.as_ref().is_some_and(|producer| Arc::ptr_eq(producer, broken)) {
+        if current
+            .as_ref()
+            .is_some_and(|producer| Arc::ptr_eq(producer, broken))
+        {
             tracing::warn!("the kafka producer is beyond repair and is replaced");
             *current = Some(Arc::new(Producer::start(&self.options, self.context())?));
         }
@@ -227,17 +236,21 @@ impl Shared {
             return Ok(BTreeMap::new());
         }
         let mut list = super::slot_list(&self.names, slots);
-        list.set_all_offsets(which).map_err(|error| bus_error(WHAT, &error))?;
+        list.set_all_offsets(which)
+            .map_err(|error| bus_error(WHAT, &error))?;
         let found = asking
             .offsets_for_times(list, self.options.deadline)
             .map_err(|error| bus_error(WHAT, &error))?;
         let mut offsets = BTreeMap::new();
         for element in found.elements() {
             element.error().map_err(|error| bus_error(WHAT, &error))?;
-            let (Some(topic), RawOffset::Offset(offset)) = (self.names.local(element.topic()), element.offset()) else {
+            let (Some(topic), RawOffset::Offset(offset)) =
+                (self.names.local(element.topic()), element.offset())
+            else {
                 continue;
             };
-            let (Ok(partition), Ok(offset)) = (u32::try_from(element.partition()), u64::try_from(offset)) else {
+            let (Ok(partition), Ok(offset)) = (u32::try_from(element.partition()), u64::try_from(offset))
+            else {
                 continue;
             };
             let slot = TopicPartition {
@@ -251,7 +264,9 @@ impl Shared {
 
     /// Fails when the log does not have what a reader at these positions expects.
     pub(super) async fn check_positions(self: &Arc<Self>, positions: &[Position]) -> Result<(), BusError> {
-        let extents = self.extents_of(positions.iter().map(TopicPartition::from).collect()).await?;
+        let extents = self
+            .extents_of(positions.iter().map(TopicPartition::from).collect())
+            .await?;
         for position in positions {
             let extent = extents.get(&TopicPartition::from(position)).ok_or_else(|| {
                 BusError::Unavailable(format!("the broker does not say where {position} lies").into())

@@ -500,6 +500,7 @@ pub async fn a_paused_member_gets_nothing<H: Harness>() {
 
 pub async fn compaction_keeps_the_newest<H: Harness>() {
     let harness = fresh::<H>().await;
+    harness.prepare_compaction().await;
     let bus = harness.bus();
     for round in 0..20 {
         let records = (0..5).map(|k| record(COMPACTED, &format!("k{k}"), &format!("{round}")));
@@ -515,7 +516,7 @@ pub async fn compaction_keeps_the_newest<H: Harness>() {
         before,
         "compaction moves neither start nor end"
     );
-    let mut kept = BTreeMap::new();
+    let (mut kept, mut count) = (BTreeMap::new(), 0);
     restore(
         &*bus,
         &COMPACTED,
@@ -525,15 +526,17 @@ pub async fn compaction_keeps_the_newest<H: Harness>() {
             bytes: 100,
         },
         |r| {
-            assert!(
-                kept.insert(r.key.to_vec(), value(&r)).is_none(),
-                "one record a key"
-            );
+            count += 1;
+            kept.insert(r.key.to_vec(), value(&r));
         },
     )
     .await
     .unwrap();
     assert_eq!(kept.len(), 6);
+    assert!(
+        if H::COMPACTS_ALL { count == 6 } else { count < 20 },
+        "{count} records are left"
+    );
     assert_eq!(kept[b"once".as_slice()], "first");
     assert!((0..5).all(|k| kept[format!("k{k}").as_bytes()] == "19"));
 }
@@ -593,8 +596,11 @@ pub async fn a_reader_is_told_that_it_was_overtaken<H: Harness>() {
         .read(starts(&*bus, &AGED).await, ReadLimits::default())
         .await
         .unwrap();
+    // Paused, or the record might be fetched before it goes.
+    reader.pause(&[slot(AGED, 0)]);
     bus.append(vec![record(AGED, "k", "v")]).await.unwrap();
     harness.clean_up(at(50)).await;
+    reader.resume(&[slot(AGED, 0)]);
     assert!(matches!(
         soon(reader.next()).await,
         Err(BusError::BeforeStart { .. })

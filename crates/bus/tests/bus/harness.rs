@@ -14,6 +14,10 @@ use tempfile::TempDir;
 pub trait Harness: Sized {
     async fn fresh() -> Self;
     fn bus(&self) -> Arc<dyn Bus>;
+    /// Whether compaction leaves one record a key at once. Kafka may leave older ones for a while.
+    const COMPACTS_ALL: bool = true;
+    /// Called before anything is written to the compacted topic, so that compaction can be seen with few records.
+    async fn prepare_compaction(&self) {}
     /// Lets the clean-up rules act as if it were `now`.
     async fn clean_up(&self, now: Timestamp);
     /// Whether closing and opening again keeps everything.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use model::TopicSpec;
 
-pub(super) use native::wake;
+pub(super) use native::{commit, wake};
 pub use plan::{Change, Fact, PlannedTopic, plan, settings_of};
 
 use super::errors::Refusal;
@@ -93,9 +93,12 @@ impl<'a> Admin<'a> {
 
     pub(super) fn apply(&self, change: &Change) -> Result<(), Refusal> {
         match change {
-            Change::Make { topic, partitions, replication, settings } => {
-                native::create_topic(self.through, topic, *partitions, *replication, settings)
-            }
+            Change::Make {
+                topic,
+                partitions,
+                replication,
+                settings,
+            } => native::create_topic(self.through, topic, *partitions, *replication, settings),
             Change::Configure { topic, settings } => native::configure_topic(self.through, topic, settings),
             Change::Delete { topic } => native::delete_topic(self.through, topic),
             Change::Allow(rules) => native::create_rules(self.through, rules),

@@ -121,7 +121,12 @@ unsafe fn check(what: &'static str, error: *const c::rd_kafka_error_t) -> Result
         return Ok(());
     }
     // SAFETY: not null, alive.
-    let (code, why) = unsafe { (c::rd_kafka_error_code(error), text(c::rd_kafka_error_string(error))) };
+    let (code, why) = unsafe {
+        (
+            c::rd_kafka_error_code(error),
+            text(c::rd_kafka_error_string(error)),
+        )
+    };
     refused(what, code, why)
 }
 
@@ -156,7 +161,12 @@ fn ask(
                 | c::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DELETETOPICS
         ) {
             // Wait until all brokers know.
-            c::rd_kafka_AdminOptions_set_operation_timeout(options.get(), millis, why.as_mut_ptr(), why.len());
+            c::rd_kafka_AdminOptions_set_operation_timeout(
+                options.get(),
+                millis,
+                why.as_mut_ptr(),
+                why.len(),
+            );
         }
     }
     send(through.client, &options, &queue);
@@ -184,10 +194,14 @@ fn ask(
 /// Id and number of partitions of topics; those that are not there are left out.
 pub(super) fn describe_topics(through: Through<'_>, topics: &[String]) -> Result<Vec<TopicState>, Refusal> {
     const WHAT: &str = "asking for topics";
-    let names: Vec<CString> = topics.iter().map(|name| c_string(WHAT, name)).collect::<Result<_, _>>()?;
+    let names: Vec<CString> = topics
+        .iter()
+        .map(|name| c_string(WHAT, name))
+        .collect::<Result<_, _>>()?;
     let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
     // SAFETY: the names live until the end of this function, the library copies them.
-    let collection = unsafe { c::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len()) };
+    let collection =
+        unsafe { c::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len()) };
     let collection = Owned::new(WHAT, collection, c::rd_kafka_TopicCollection_destroy)?;
     let operation = c::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
     let event = ask(WHAT, through, operation, |client, options, queue| {
@@ -226,7 +240,11 @@ pub(super) fn describe_topics(through: Through<'_>, topics: &[String]) -> Result
 fn is_missing(refusal: &Refusal) -> bool {
     matches!(
         refusal.code,
-        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicId)
+        Some(
+            RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownTopicId
+        )
     )
 }
 
@@ -315,15 +333,20 @@ pub(super) fn delete_topic(through: Through<'_>, topic: &str) -> Result<(), Refu
         let mut count = 0;
         let result = c::rd_kafka_event_DeleteTopics_result(event.get());
         let results = c::rd_kafka_DeleteTopics_result_topics(result, &mut count);
-        topic_results(WHAT, items(results, count), RDKafkaErrorCode::UnknownTopicOrPartition)
+        topic_results(
+            WHAT,
+            items(results, count),
+            RDKafkaErrorCode::UnknownTopicOrPartition,
+        )
     }
 }
 
 fn topic_resource(what: &'static str, topic: &str) -> Result<Owned<c::rd_kafka_ConfigResource_t>, Refusal> {
     let name = c_string(what, topic)?;
     // SAFETY: the library copies the name.
-    let resource =
-        unsafe { c::rd_kafka_ConfigResource_new(c::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC, name.as_ptr()) };
+    let resource = unsafe {
+        c::rd_kafka_ConfigResource_new(c::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC, name.as_ptr())
+    };
     Owned::new(what, resource, c::rd_kafka_ConfigResource_destroy)
 }
 
@@ -375,7 +398,9 @@ pub(super) fn configure_topic(
     let operation = c::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_INCREMENTALALTERCONFIGS;
     let event = ask(WHAT, through, operation, |client, options, queue| {
         // SAFETY: all are alive; the library copies the list.
-        unsafe { c::rd_kafka_IncrementalAlterConfigs(client, list.as_mut_ptr(), 1, options.get(), queue.get()) }
+        unsafe {
+            c::rd_kafka_IncrementalAlterConfigs(client, list.as_mut_ptr(), 1, options.get(), queue.get())
+        }
     })?;
     // SAFETY: everything read belongs to the event.
     unsafe {
@@ -401,7 +426,10 @@ pub(super) fn topic_settings(through: Through<'_>, topic: &str) -> Result<Vec<(S
     unsafe {
         let mut count = 0;
         let result = c::rd_kafka_event_DescribeConfigs_result(event.get());
-        let results = items(c::rd_kafka_DescribeConfigs_result_resources(result, &mut count), count);
+        let results = items(
+            c::rd_kafka_DescribeConfigs_result_resources(result, &mut count),
+            count,
+        );
         resource_results(WHAT, results)?;
         for resource in results {
             let mut count = 0;
@@ -427,14 +455,19 @@ pub(super) fn group_offsets(through: Through<'_>, group: &str) -> Result<Vec<(St
     let operation = c::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS;
     let event = ask(WHAT, through, operation, |client, options, queue| {
         // SAFETY: all are alive; the library copies the list.
-        unsafe { c::rd_kafka_ListConsumerGroupOffsets(client, list.as_mut_ptr(), 1, options.get(), queue.get()) }
+        unsafe {
+            c::rd_kafka_ListConsumerGroupOffsets(client, list.as_mut_ptr(), 1, options.get(), queue.get())
+        }
     })?;
     let mut offsets = Vec::new();
     // SAFETY: everything read belongs to the event.
     unsafe {
         let mut count = 0;
         let result = c::rd_kafka_event_ListConsumerGroupOffsets_result(event.get());
-        for group in items(c::rd_kafka_ListConsumerGroupOffsets_result_groups(result, &mut count), count) {
+        for group in items(
+            c::rd_kafka_ListConsumerGroupOffsets_result_groups(result, &mut count),
+            count,
+        ) {
             match check(WHAT, c::rd_kafka_group_result_error(*group)) {
                 Ok(()) => {}
                 Err(refusal) if refusal.code == Some(RDKafkaErrorCode::GroupIdNotFound) => continue,
@@ -466,6 +499,28 @@ pub(in super::super) fn wake<C: rdkafka::ClientContext>(client: &rdkafka::client
             c::rd_kafka_queue_destroy(queue);
         }
     }
+}
+
+/// Sends positions to be stored. The outcome comes as an event of the consumer: a plain asynchronous commit of the
+/// library would tell nobody.
+pub(in super::super) fn commit<C: rdkafka::ClientContext>(
+    client: &rdkafka::client::Client<C>,
+    positions: &rdkafka::TopicPartitionList,
+) -> Result<(), Refusal> {
+    const WHAT: &str = "storing positions";
+    // SAFETY: the client and the list are alive, the library copies the list; the queue is given back by its owner.
+    let code = unsafe {
+        let queue = c::rd_kafka_queue_get_consumer(client.native_ptr());
+        let queue = Owned::new(WHAT, queue, c::rd_kafka_queue_destroy)?;
+        c::rd_kafka_commit_queue(
+            client.native_ptr(),
+            positions.ptr(),
+            queue.get(),
+            None,
+            ptr::null_mut(),
+        )
+    };
+    refused(WHAT, code, String::new())
 }
 
 const fn operation(operation: Operation) -> c::rd_kafka_AclOperation_t {

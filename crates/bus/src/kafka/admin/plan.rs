@@ -154,7 +154,11 @@ pub fn plan(
             changes.push(Change::Delete { topic: topic.clone() });
         }
     }
-    let missing: BTreeSet<_> = rules.iter().filter(|rule| !allowed.contains(rule)).cloned().collect();
+    let missing: BTreeSet<_> = rules
+        .iter()
+        .filter(|rule| !allowed.contains(rule))
+        .cloned()
+        .collect();
     if !missing.is_empty() {
         changes.push(Change::Allow(missing.into_iter().collect()));
     }
@@ -167,7 +171,11 @@ fn same(key: &str, have: Option<&String>, want: &str) -> bool {
     if key != "cleanup.policy" {
         return have == want;
     }
-    let set = |text: &str| text.split(',').map(|p| p.trim().to_owned()).collect::<BTreeSet<_>>();
+    let set = |text: &str| {
+        text.split(',')
+            .map(|p| p.trim().to_owned())
+            .collect::<BTreeSet<_>>()
+    };
     set(have) == set(want)
 }
 
@@ -244,7 +252,12 @@ mod tests {
         assert_eq!(told(&["old"], &[]), []);
         assert_eq!(told(&["old"], &["older"]), []);
         assert_eq!(told(&["t"], &["t"]), []);
-        assert_eq!(told(&["old"], &["old"]), [Change::Delete { topic: "old".to_owned() }]);
+        assert_eq!(
+            told(&["old"], &["old"]),
+            [Change::Delete {
+                topic: "old".to_owned()
+            }]
+        );
     }
 
     #[test]

@@ -95,7 +95,11 @@ impl Desk {
 
     pub(super) fn settle(&self, slot: &TopicPartition, offset: Offset) {
         let mut state = self.state.lock();
-        if let Some(next) = state.prefixes.get_mut(slot).and_then(|prefix| prefix.settle(offset)) {
+        if let Some(next) = state
+            .prefixes
+            .get_mut(slot)
+            .and_then(|prefix| prefix.settle(offset))
+        {
             state.unsaved.insert(slot.clone(), next);
         }
     }
@@ -188,7 +192,9 @@ impl Desk {
             state.released.remove(&slot);
             state.prefixes.insert(slot, Prefix::default());
         }
-        state.events.push_back(Item::Event(GroupEvent::Assigned(assignments)));
+        state
+            .events
+            .push_back(Item::Event(GroupEvent::Assigned(assignments)));
         drop(state);
         self.told.notify_one();
     }
@@ -333,21 +339,28 @@ mod tests {
     }
 
     fn desk() -> Desk {
-        let desk = Desk::new(ReadLimits { records: 2, bytes: 10_000 });
+        let desk = Desk::new(ReadLimits {
+            records: 2,
+            bytes: 10_000,
+        });
         let assigned = [0, 1].map(|n| Assignment {
             position: slot(n).at(Offset::default()),
             lost_from: None,
         });
         desk.put_assigned(assigned.to_vec());
-        assert!(matches!(desk.next_event(), Ok((Some(GroupEvent::Assigned(_)), _))));
+        assert!(matches!(
+            desk.next_event(),
+            Ok((Some(GroupEvent::Assigned(_)), _))
+        ));
         desk
     }
 
     fn given(desk: &Desk) -> Vec<(u32, u64)> {
         match desk.next_event().unwrap().0 {
-            Some(GroupEvent::Records(records)) => {
-                records.iter().map(|r| (r.partition.get(), r.offset.get())).collect()
-            }
+            Some(GroupEvent::Records(records)) => records
+                .iter()
+                .map(|r| (r.partition.get(), r.offset.get()))
+                .collect(),
             _ => Vec::new(),
         }
     }

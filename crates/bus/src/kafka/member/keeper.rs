@@ -4,12 +4,13 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use model::{Offset, Position, TopicName};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::Offset as RawOffset;
 
+use super::super::admin::commit;
 use super::super::client::{Context, Wanted};
-use super::super::errors::{Kind, bus_error, kind};
+use super::super::errors::{Kind, Refusal, bus_error, kind};
 use super::super::records::record_in;
 use super::super::shared::Shared;
 use super::super::slot_list;
@@ -19,6 +20,11 @@ use crate::{Assignment, BusError, TopicPartition};
 
 /// Settled positions are stored this long after the first of them was settled, at the latest.
 const SAVE_EVERY: Duration = Duration::from_millis(500);
+
+const SAVING: &str = "storing positions";
+
+/// How long a member that leaves tries to store its last positions.
+const SAVE_LAST: Duration = Duration::from_secs(3);
 
 /// After a request to the cluster failed.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -82,11 +88,25 @@ impl Keeper {
                 break;
             }
         }
+        self.save_the_last();
         self.consumer.context().leaving.store(true, Ordering::Release);
         let Self { consumer, desk, .. } = self;
         // What the group is told about leaving, the library does here.
         drop(consumer);
         desk.gone();
+    }
+
+    /// What is settled need not be done again by whoever comes next.
+    fn save_the_last(&mut self) {
+        let until = Instant::now() + self.shared.options.deadline.min(SAVE_LAST);
+        self.desk.save_now();
+        while !self.desk.is_saved() && Instant::now() < until {
+            self.not_before = Instant::now();
+            if let Err(error) = self.save().and_then(|()| self.poll()) {
+                tracing::debug!(%error, "the last positions were not stored");
+                return;
+            }
+        }
     }
 
     fn step(&mut self) -> Result<(), BusError> {
@@ -143,6 +163,10 @@ impl Keeper {
         if assignments.is_empty() {
             return Ok(());
         }
+        // The library remembers that a partition was paused when it was given back.
+        self.consumer
+            .resume(&slot_list(&self.shared.names, &slots))
+            .map_err(|error| bus_error("resuming partitions", &error))?;
         for position in &positions {
             let slot = TopicPartition::from(position);
             self.paused.remove(&slot);
@@ -177,10 +201,13 @@ impl Keeper {
         let extents = self.shared.extents_now(slots)?;
         let mut assignments = Vec::with_capacity(slots.len());
         for slot in slots {
-            let extent = extents
-                .get(slot)
-                .ok_or_else(|| BusError::Unavailable(format!("the broker does not say where {slot} lies").into()))?;
-            let name = (self.shared.names.topic(&slot.topic), super::super::raw_partition(slot.partition));
+            let extent = extents.get(slot).ok_or_else(|| {
+                BusError::Unavailable(format!("the broker does not say where {slot} lies").into())
+            })?;
+            let name = (
+                self.shared.names.topic(&slot.topic),
+                super::super::raw_partition(slot.partition),
+            );
             let stored = positions.get(&name).copied();
             if let Some(stored) = stored.filter(|stored| *stored > extent.end) {
                 return Err(BusError::PastEnd {
@@ -224,7 +251,9 @@ impl Keeper {
 
     /// Gives back what was released and stored, or what is overdue.
     fn hand_over_what_is_due(&mut self) -> Result<(), BusError> {
-        let Some(drain) = &self.draining else { return Ok(()) };
+        let Some(drain) = &self.draining else {
+            return Ok(());
+        };
         let overdue = Instant::now() >= drain.until;
         if !overdue {
             if !self.desk.are_released(&drain.slots) {
@@ -235,7 +264,9 @@ impl Keeper {
                 return Ok(());
             }
         }
-        let Some(drain) = self.draining.take() else { return Ok(()) };
+        let Some(drain) = self.draining.take() else {
+            return Ok(());
+        };
         self.desk.forget(&drain.slots);
         let slots: Vec<_> = drain.slots.into_iter().collect();
         for slot in &slots {
@@ -252,7 +283,10 @@ impl Keeper {
             self.owned.keys().cloned().collect()
         } else {
             let paused = self.desk.paused();
-            paused.into_iter().filter(|slot| self.owned.contains_key(slot)).collect()
+            paused
+                .into_iter()
+                .filter(|slot| self.owned.contains_key(slot))
+                .collect()
         };
         let more: Vec<_> = wanted.difference(&self.paused).cloned().collect();
         let fewer: Vec<_> = self
@@ -280,8 +314,10 @@ impl Keeper {
         while let Some(outcome) = self.consumer.context().next_commit() {
             match outcome {
                 // Nothing to store is no failure.
-                Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => self.desk.end_saving(true),
-                Err(error) => self.not_saved(&error)?,
+                Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {
+                    self.desk.end_saving(true)
+                }
+                Err(error) => self.not_saved(Refusal::new(SAVING, &error))?,
             }
         }
         let now = Instant::now();
@@ -293,24 +329,23 @@ impl Keeper {
         if now < due && !(self.desk.wants_saving() && now >= self.not_before) {
             return Ok(());
         }
-        let Some(positions) = self.desk.begin_saving() else { return Ok(()) };
+        let Some(positions) = self.desk.begin_saving() else {
+            return Ok(());
+        };
         self.save_at = None;
         let positions: Vec<_> = positions.iter().map(|(slot, next)| slot.at(*next)).collect();
         let list = self.shared.position_list(&positions)?;
-        match self.consumer.commit(&list, CommitMode::Async) {
-            Ok(()) => Ok(()),
-            Err(error) => self.not_saved(&error),
-        }
+        commit(self.consumer.client(), &list).or_else(|refusal| self.not_saved(refusal))
     }
 
-    fn not_saved(&mut self, error: &KafkaError) -> Result<(), BusError> {
+    fn not_saved(&mut self, refusal: Refusal) -> Result<(), BusError> {
         self.desk.end_saving(false);
         self.not_before = Instant::now() + AGAIN;
         self.save_at = Some(self.not_before);
-        match error.rdkafka_error_code().map(kind) {
-            Some(Kind::Refused | Kind::Fenced) => Err(bus_error("storing positions", error)),
+        match refusal.code.map(kind) {
+            Some(Kind::Refused | Kind::Fenced) => Err(refusal.into()),
             _ => {
-                tracing::debug!(%error, "positions were not stored, will try again");
+                tracing::debug!(error = %refusal, "positions were not stored, will try again");
                 Ok(())
             }
         }
@@ -318,7 +353,7 @@ impl Keeper {
 
     fn wait(&self) -> Duration {
         if self.desk.is_leaving() {
-            return Duration::ZERO;
+            return Duration::from_millis(20);
         }
         let now = Instant::now();
         let mut wait = SAVE_EVERY;
@@ -339,7 +374,9 @@ impl Keeper {
         let mut wait = self.wait();
         let mut records = Vec::new();
         for _ in 0..AT_ONCE {
-            let Some(polled) = self.consumer.poll(wait) else { break };
+            let Some(polled) = self.consumer.poll(wait) else {
+                break;
+            };
             wait = Duration::ZERO;
             let message = match polled {
                 Ok(message) => message,
@@ -349,7 +386,9 @@ impl Keeper {
                     continue;
                 }
             };
-            let Some(record) = record_in(&self.shared.names, &message) else { continue };
+            let Some(record) = record_in(&self.shared.names, &message) else {
+                continue;
+            };
             if let Some(next) = self.owned.get_mut(&record.slot())
                 && record.offset >= *next
             {
@@ -363,8 +402,13 @@ impl Keeper {
 
     /// What the library mends by itself is no fault.
     fn fault(&mut self, error: &KafkaError) -> Result<(), BusError> {
-        let Some(code) = error.rdkafka_error_code() else { return Ok(()) };
-        if matches!(code, RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) {
+        let Some(code) = error.rdkafka_error_code() else {
+            return Ok(());
+        };
+        if matches!(
+            code,
+            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange
+        ) {
             return self.overtaken();
         }
         if matches!(error, KafkaError::MessageConsumptionFatal(_)) || kind(code) == Kind::Fenced {
@@ -389,7 +433,9 @@ impl Keeper {
         };
         let mut assignments = Vec::new();
         for (slot, extent) in extents {
-            let Some(next) = self.owned.get_mut(&slot) else { continue };
+            let Some(next) = self.owned.get_mut(&slot) else {
+                continue;
+            };
             if *next > extent.end {
                 return Err(BusError::PastEnd {
                     position: slot.at(*next),

@@ -46,7 +46,10 @@ impl Member {
             .map_err(|error| BusError::Settings(error.to_string()))?;
         let consumer = Arc::new(consumer);
         let companions = Companions::new(partitions);
-        let leads: Vec<_> = companions.leads().map(|topic| shared.names.topic(topic)).collect();
+        let leads: Vec<_> = companions
+            .leads()
+            .map(|topic| shared.names.topic(topic))
+            .collect();
         let leads: Vec<_> = leads.iter().map(String::as_str).collect();
         consumer
             .subscribe(&leads)
@@ -123,7 +126,10 @@ impl GroupConsumer for Member {
         self.desk.leave();
         self.wake();
         // Without an answer the group finds out by itself; what matters is stored.
-        if tokio::time::timeout(self.deadline, self.desk.wait_until(Desk::is_gone)).await.is_err() {
+        if tokio::time::timeout(self.deadline, self.desk.wait_until(Desk::is_gone))
+            .await
+            .is_err()
+        {
             tracing::warn!("the group did not answer while leaving");
         }
         stored

@@ -33,7 +33,11 @@ impl Companions {
         leading
             .iter()
             .flat_map(|slot| {
-                let topics = self.groups.get(&slot.topic).map(Vec::as_slice).unwrap_or_default();
+                let topics = self
+                    .groups
+                    .get(&slot.topic)
+                    .map(Vec::as_slice)
+                    .unwrap_or_default();
                 topics.iter().map(|topic| TopicPartition {
                     topic: topic.clone(),
                     partition: slot.partition,
@@ -58,7 +62,10 @@ mod tests {
         };
         let counts = [(topic("a"), 4), (topic("b"), 4), (topic("c"), 2)].into();
         let companions = Companions::new(&counts);
-        assert_eq!(companions.leads().cloned().collect::<Vec<_>>(), [topic("a"), topic("c")]);
+        assert_eq!(
+            companions.leads().cloned().collect::<Vec<_>>(),
+            [topic("a"), topic("c")]
+        );
         let all = companions.all(&[slot("a", 3), slot("c", 1)]);
         assert_eq!(all, [slot("a", 3), slot("b", 3), slot("c", 1)].into());
     }
