@@ -58,12 +58,28 @@ pub enum ConfigCommand {
 }
 
 /// `renkud topics …`
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum TopicsCommand {
     /// Prints what `apply` would make or change.
-    Plan,
-    /// Makes missing topics and takes over clean-up rules.
-    Apply,
+    Plan(ApplyTopics),
+    /// Makes missing topics and takes over clean-up rules. Never adds partitions.
+    Apply(ApplyTopics),
+    /// Prints what the bus has.
+    Describe,
+}
+
+/// What else `apply` does, on Kafka.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ApplyTopics {
+    /// Also allow each role what its topics say, one user a role.
+    #[arg(long)]
+    pub access_rules: bool,
+    /// Delete this topic, which must not be declared; name it again with --really-delete.
+    #[arg(long, value_name = "TOPIC")]
+    pub delete: Vec<String>,
+    /// The same topic again. All its records are lost.
+    #[arg(long, value_name = "TOPIC")]
+    pub really_delete: Vec<String>,
 }
 
 /// `renkud reference …`

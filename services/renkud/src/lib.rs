@@ -1,8 +1,10 @@
 //! The executable as a library: settings, the data folder, and how roles are put together, started and stopped.
 
+mod bus_settings;
 mod cli;
 mod data_folder;
 mod node;
+mod open_bus;
 mod reference;
 mod role;
 mod roles;
@@ -10,9 +12,11 @@ mod run;
 mod settings;
 mod topics;
 
-pub use cli::{Cli, Command, ConfigCommand, Flags, Reference, TopicsCommand};
+pub use bus_settings::{BusFault, BusKind, BusSettings, KafkaSettings};
+pub use cli::{ApplyTopics, Cli, Command, ConfigCommand, Flags, Reference, TopicsCommand};
 pub use data_folder::DataFolder;
 pub use node::{Listeners, Node, Running, Seams};
+pub use open_bus::OpenBus;
 pub use role::Role;
 pub use run::main;
-pub use settings::{AdminSettings, BusKind, BusSettings, GitLabSettings, RdfSettings, Settings};
+pub use settings::{AdminSettings, GitLabSettings, RdfSettings, Settings};

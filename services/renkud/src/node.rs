@@ -6,26 +6,23 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use blobs::{Blobs, FolderBlobs};
-use bus::{Bus, EmbeddedBus, EmbeddedOptions};
-use model::LogId;
 use runtime::http::{AdminToken, ServeLimits, Tls, admin_router, serve};
-use runtime::{BoxError, Edges, Stop, Tasks};
+use runtime::{Edges, Stop, Tasks};
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::bus_settings::BusKind;
 use crate::data_folder::DataFolder;
+use crate::open_bus::OpenBus;
 use crate::role::Role;
 use crate::roles::{self, Built};
-use crate::settings::{BusKind, Settings};
+use crate::settings::Settings;
 
 /// How long each step of a stop may take. Together they stay below the 30 s that orchestrators give.
 const SERVERS_WITHIN: Duration = Duration::from_secs(6);
 const WORKERS_WITHIN: Duration = Duration::from_secs(14);
 const VIEWS_WITHIN: Duration = Duration::from_secs(6);
 const REST_WITHIN: Duration = Duration::from_secs(2);
-
-/// How often old and superseded records are looked for.
-const CLEAN_UP_EVERY: Duration = Duration::from_secs(600);
 
 /// The bound sockets.
 #[derive(Debug)]
@@ -62,7 +59,7 @@ pub struct Seams {
     /// Where everything lies.
     pub data: DataFolder,
     /// The bus, if a role needs it.
-    pub bus: Option<EmbeddedBus>,
+    pub bus: Option<OpenBus>,
     /// The blob store, if a role needs it.
     pub blobs: Option<Arc<dyn Blobs>>,
 }
@@ -80,10 +77,11 @@ impl Seams {
     /// Opens what the roles need.
     pub async fn open(settings: &Settings, roles: &[Role], edges: &Edges) -> Result<Self> {
         let with_bus = roles.iter().any(|role| role.needs_bus());
-        let data = DataFolder::open(&settings.data, with_bus)?;
+        let data = DataFolder::open(&settings.data, with_bus && settings.bus.kind == BusKind::Embedded)?;
         let bus = if with_bus {
-            let bus = open_bus(settings, &data, edges).await?;
-            bus.ensure_topics(&events::topic_specs())
+            let bus = OpenBus::open(settings, &data, edges).await?;
+            bus.seam()
+                .ensure_topics(&events::topic_specs())
                 .await
                 .context("the topics cannot be made as declared")?;
             Some(bus)
@@ -107,19 +105,6 @@ async fn open_blobs(data: &DataFolder, edges: &Edges) -> Result<Arc<dyn Blobs>> 
             .context("opening the blob store failed")?
             .context("the blob store cannot be opened")?;
     Ok(Arc::new(blobs))
-}
-
-/// Opens the bus of these settings; no topic is made.
-pub async fn open_bus(settings: &Settings, data: &DataFolder, edges: &Edges) -> Result<EmbeddedBus> {
-    let BusKind::Embedded = settings.bus.kind;
-    let (folder, options) = (
-        data.bus(),
-        EmbeddedOptions::new(LogId(edges.randomness.bits128())),
-    );
-    tokio::task::spawn_blocking(move || EmbeddedBus::open(&folder, options))
-        .await
-        .context("opening the log failed")?
-        .context("the log cannot be opened")
 }
 
 /// Roles, built and not yet started.
@@ -174,9 +159,7 @@ impl Node {
         };
         if let Some(bus) = self.seams.bus.clone() {
             let (edges, stop) = (self.edges.clone(), stages.upkeep.stop().clone());
-            stages
-                .upkeep
-                .spawn_service("clean-up", clean_up(bus, edges, stop));
+            stages.upkeep.spawn_service("clean-up", bus.clean_up(edges, stop));
         }
         let limits = ServeLimits {
             grace: SERVERS_WITHIN - Duration::from_secs(1),
@@ -219,23 +202,6 @@ impl Node {
     }
 }
 
-/// Old and superseded records go, in small steps.
-async fn clean_up(bus: EmbeddedBus, edges: Edges, stop: Stop) -> Result<(), BoxError> {
-    while stop.or(edges.clock.sleep(CLEAN_UP_EVERY)).await.is_some() {
-        loop {
-            match bus.clean_up(edges.clock.now()).await {
-                Ok(true) if !stop.is_requested() => {}
-                Ok(_) => break,
-                Err(error) => {
-                    tracing::warn!(%error, "old records were not cleaned up, will retry");
-                    break;
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
 #[derive(Debug)]
 struct Stages {
     admin: Tasks,
@@ -271,7 +237,7 @@ impl Running {
             }
         }
         if let Some(bus) = &self.seams.bus {
-            bus.close().await.context("the log was not closed")?;
+            bus.close().await?;
         }
         if let Err(still) = self.stages.admin.stop_and_drain(REST_WITHIN).await {
             left.extend(still.0);

@@ -13,7 +13,20 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     ("gitlab.url", "none: needed by commit-fetcher", "GitLab's address. No other host is ever asked, redirects are not followed."),
     ("gitlab.token", "none", "Secret. The service's token (`read_api`, `read_repository`), used where a project has none."),
     ("hooks.secrets", "none: needed by webhook-service", "Secrets, a list. The first signs hook tokens, all are accepted."),
-    ("bus.kind", "`embedded`", "`embedded`: the log in the data folder, which belongs to one process."),
+    ("bus.kind", "`embedded`", "`embedded`: the log in the data folder, which belongs to one process. `kafka`: a cluster, for roles in several processes."),
+    ("bus.kafka.bootstrap_servers", "none: needed for kafka", "Brokers to ask first: `host:port`, separated by commas."),
+    ("bus.kafka.prefix", "none", "Put before every topic and group, so that several installations can share a cluster."),
+    ("bus.kafka.instance", "none", "This process among its like, the same after a restart. With it a restart within the session keeps its partitions."),
+    ("bus.kafka.make_topics", "`true`", "Make missing topics at the start. With `false` they only have to be as declared: see `renkud topics apply`."),
+    ("bus.kafka.replication", "0", "Copies of each partition of topics that are made; 0: the cluster's default."),
+    ("bus.kafka.deadline_seconds", "15", "When a request, or the sending of a record, is given up, in seconds."),
+    ("bus.kafka.session_seconds", "45", "A member that is silent for so long has lost its partitions, in seconds; more than the 20 that handing over may take."),
+    ("bus.kafka.tls", "`false`", "Speak TLS; the brokers' names are checked. Needed with a password off loopback."),
+    ("bus.kafka.authorities", "the system's", "PEM file with the authorities to trust."),
+    ("bus.kafka.certificate", "none", "PEM file with our own certificate, if the brokers want one."),
+    ("bus.kafka.key", "none", "PEM file with its key."),
+    ("bus.kafka.user", "none", "Log in with SCRAM-SHA-512 as this user. Access rules are for one user a role."),
+    ("bus.kafka.password", "none", "Secret. Its password."),
     ("fetcher.concurrency", "8", "How many projects are looked at at once, 1 to 256."),
     ("fetcher.retry_first_ms", "500", "The first wait after GitLab failed, in milliseconds; it doubles each time."),
     ("fetcher.retry_most_seconds", "60", "The longest of these waits, in seconds."),
@@ -113,6 +126,7 @@ mod tests {
         let mut settings = Settings::default();
         settings.gitlab.token = Some(Secret::new("x"));
         settings.admin.token = Some(Secret::new("x"));
+        settings.bus.kafka.password = Some(Secret::new("x"));
         settings.admin.tls = Some(TlsFiles {
             certificate: "c".into(),
             key: "k".into(),

@@ -89,7 +89,7 @@ pub(crate) async fn build(
 }
 
 fn bus(seams: &Seams) -> Result<Arc<dyn Bus>> {
-    Ok(Arc::new(seams.bus.clone().context("the bus is not open")?))
+    Ok(seams.bus.as_ref().context("the bus is not open")?.seam())
 }
 
 fn blobs(seams: &Seams) -> Result<Arc<dyn Blobs>> {

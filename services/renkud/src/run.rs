@@ -67,8 +67,10 @@ where
             println!("the settings are fine");
         }
         Command::Topics(command) => {
+            let bus = loaded.settings.bus.check();
+            bus.map_err(|fault| loaded.invalid(&format!("bus.{}", fault.key), fault.why.to_owned()))?;
             let runtime = async_runtime()?;
-            print!("{}", runtime.block_on(topics::run(&loaded.settings, *command))?);
+            print!("{}", runtime.block_on(topics::run(&loaded.settings, command))?);
         }
         Command::Up | Command::Run { .. } => return serve(&loaded, &roles, failpoints),
         Command::Reference { .. } => {}

@@ -8,6 +8,7 @@ use runtime::http::{AdminExposure, PublicExposure, TlsFiles};
 use runtime::telemetry::LogConfig;
 use serde::{Deserialize, Serialize};
 
+use crate::bus_settings::BusSettings;
 use crate::role::Role;
 
 /// All settings of the executable. Each section's type belongs to the role or library that reads it.
@@ -61,23 +62,6 @@ pub struct GitLabSettings {
     pub url: String,
     /// The service's token: used where a project has none of its own. Scopes `read_api` and `read_repository`.
     pub token: Option<Secret>,
-}
-
-/// Which message bus.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum BusKind {
-    /// The durable log in the data folder; belongs to one process.
-    #[default]
-    Embedded,
-}
-
-/// Section `[bus]`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct BusSettings {
-    /// `embedded`.
-    pub kind: BusKind,
 }
 
 /// Section `[admin]`.
@@ -168,6 +152,8 @@ impl Settings {
             );
             return Err(blame("admin_listen", why).into());
         }
+        let bus = settings.bus.check();
+        bus.map_err(|fault| blame(&format!("bus.{}", fault.key), fault.why.to_owned()))?;
         Self::check_roles(loaded, roles)
     }
 

@@ -1,24 +1,57 @@
 use std::fmt::Write;
 
-use anyhow::{Context, Result};
-use bus::{Bus, BusError};
-use model::{CleanUp, TopicSpec};
+use anyhow::{Context, Result, ensure};
+use bus::{AccessRule, BusError, Change, Grant, Granted, KafkaBus, Operation, Resource};
+use events::{declared_topics, parked, retry, topic_specs};
+use model::{CleanUp, TopicName, TopicSpec};
 use runtime::Edges;
 
-use crate::cli::TopicsCommand;
+use crate::bus_settings::BusKind;
+use crate::cli::{ApplyTopics, TopicsCommand};
 use crate::data_folder::DataFolder;
-use crate::node::open_bus;
+use crate::open_bus::OpenBus;
 use crate::settings::Settings;
 
 /// `renkud topics …`: what the bus has, beside what is declared.
-pub async fn run(settings: &Settings, command: TopicsCommand) -> Result<String> {
-    let data = DataFolder::open(&settings.data, true)?;
-    let bus = open_bus(settings, &data, &Edges::system()).await?;
-    let declared = events::topic_specs();
+pub async fn run(settings: &Settings, command: &TopicsCommand) -> Result<String> {
+    let data = DataFolder::open(&settings.data, settings.bus.kind == BusKind::Embedded)?;
+    let bus = OpenBus::open(settings, &data, &Edges::system()).await?;
     let mut out = String::new();
-    for spec in &declared {
-        let state = match bus.extents(&spec.name).await {
-            Ok(extents) if extents.len() == spec.partitions as usize => "as declared".to_owned(),
+    if !matches!(command, TopicsCommand::Apply(_)) {
+        describe(&bus, &mut out).await?;
+    }
+    match (&bus, command) {
+        (_, TopicsCommand::Describe) => {}
+        (OpenBus::Kafka(kafka), TopicsCommand::Plan(what)) => {
+            tell(&plan(kafka, what).await?, &mut out)?;
+        }
+        (OpenBus::Kafka(kafka), TopicsCommand::Apply(what)) => {
+            let changes = plan(kafka, what).await?;
+            tell(&changes, &mut out)?;
+            let grown = changes.iter().any(|change| matches!(change, Change::Grow { .. }));
+            ensure!(!grown, "nothing was applied:\n{out}");
+            kafka.apply(changes).await.context("not everything was applied")?;
+            writeln!(out, "applied")?;
+        }
+        (OpenBus::Embedded(_), TopicsCommand::Plan(_)) => {}
+        (OpenBus::Embedded(_), TopicsCommand::Apply(_)) => {
+            let made = bus.seam().ensure_topics(&topic_specs()).await;
+            made.context("the topics cannot be made as declared")?;
+            describe(&bus, &mut out).await?;
+            writeln!(out, "applied")?;
+        }
+    }
+    bus.close().await?;
+    Ok(out)
+}
+
+async fn describe(bus: &OpenBus, out: &mut String) -> Result<()> {
+    for spec in topic_specs() {
+        let state = match bus.seam().extents(&spec.name).await {
+            Ok(extents) if extents.len() == spec.partitions as usize => {
+                let records: u64 = extents.iter().map(|e| e.end.get() - e.start.get()).sum();
+                format!("as declared, {records} offsets")
+            }
             Ok(extents) => format!(
                 "has {} partitions: grow it by a new topic version and a copy",
                 extents.len()
@@ -31,16 +64,91 @@ pub async fn run(settings: &Settings, command: TopicsCommand) -> Result<String> 
             "{:<40} {:>3} partitions  {:<18} {state}",
             spec.name,
             spec.partitions,
-            clean_up(spec)
+            clean_up(&spec)
         )?;
     }
-    if matches!(command, TopicsCommand::Apply) {
-        bus.ensure_topics(&declared)
-            .await
-            .context("the topics cannot be made as declared")?;
-        writeln!(out, "applied")?;
+    Ok(())
+}
+
+async fn plan(kafka: &KafkaBus, what: &ApplyTopics) -> Result<Vec<Change>> {
+    let rules: Vec<AccessRule> = if what.access_rules {
+        kafka.access_rules(&grants())
+    } else {
+        Vec::new()
+    };
+    let names =
+        |names: &[String]| -> Result<Vec<TopicName>> { names.iter().map(|name| Ok(name.parse()?)).collect() };
+    let (delete, confirmed) = (names(&what.delete)?, names(&what.really_delete)?);
+    kafka
+        .plan(&topic_specs(), rules, &delete, &confirmed)
+        .await
+        .context("the cluster cannot be asked")
+}
+
+/// Who may do what, from `written_by` and `read_by` of the declarations: one principal a role.
+pub(crate) fn grants() -> Vec<Grant> {
+    let mut grants = Vec::new();
+    let mut grant = |role: &str, on: Granted, operation| {
+        grants.push(Grant {
+            role: role.to_owned(),
+            on,
+            operation,
+        });
+    };
+    for topic in declared_topics() {
+        for role in &topic.written_by {
+            grant(role, Granted::Topic(topic.topic.clone()), Operation::Write);
+        }
+        for role in &topic.read_by {
+            grant(role, Granted::Topic(topic.topic.clone()), Operation::Read);
+            grant(role, Granted::Readers, Operation::Read);
+            if !matches!(role.as_str(), "commit-fetcher" | "triple-generator") {
+                continue;
+            }
+            grant(role, Granted::Group(role.clone()), Operation::Read);
+            for lane in [retry(&topic.topic), parked(&topic.topic)] {
+                for operation in [Operation::Read, Operation::Write] {
+                    grant(role, Granted::Topic(lane.clone()), operation);
+                }
+            }
+        }
     }
-    Ok(out)
+    grants
+}
+
+fn tell(changes: &[Change], out: &mut String) -> Result<()> {
+    if changes.is_empty() {
+        writeln!(out, "nothing to do")?;
+    }
+    for change in changes {
+        match change {
+            Change::Make {
+                topic, partitions, ..
+            } => writeln!(out, "make      {topic} with {partitions} partitions")?,
+            Change::Configure { topic, settings } => {
+                let settings: Vec<_> = settings
+                    .iter()
+                    .map(|(key, value)| format!("{key}={value}"))
+                    .collect();
+                writeln!(out, "configure {topic}: {}", settings.join(" "))?;
+            }
+            Change::Grow { topic, have, want } => writeln!(
+                out,
+                "refused   {topic} has {have} partitions and {want} are declared: grow it by a new topic version and a copy"
+            )?,
+            Change::Delete { topic } => writeln!(out, "delete    {topic} with all its records")?,
+            Change::Allow(rules) => {
+                for rule in rules {
+                    let on = match &rule.resource {
+                        Resource::Topic(name) => format!("topic {name}"),
+                        Resource::Group(name) => format!("group {name}"),
+                    };
+                    writeln!(out, "allow     {} {:?} on {on}", rule.principal, rule.operation)?;
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 fn clean_up(spec: &TopicSpec) -> String {
@@ -49,5 +157,41 @@ fn clean_up(spec: &TopicSpec) -> String {
         CleanUp::Delete(age) => format!("{} d", days(age)),
         CleanUp::Compact => "compact".to_owned(),
         CleanUp::CompactAndDelete(age) => format!("compact, {} d", days(age)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn may(role: &str, topic: &TopicName, operation: Operation) -> bool {
+        grants().contains(&Grant {
+            role: role.to_owned(),
+            on: Granted::Topic(topic.clone()),
+            operation,
+        })
+    }
+
+    #[test]
+    fn rules_follow_the_declarations() {
+        assert!(may("commit-fetcher", &events::PROJECTS, Operation::Write));
+        assert!(may("graph-writer", &events::PROJECTS, Operation::Read));
+        for role in [
+            "webhook-service",
+            "triple-generator",
+            "graph-writer",
+            "query-service",
+        ] {
+            assert!(
+                !may(role, &events::PROJECTS, Operation::Write),
+                "{role} may not write facts"
+            );
+        }
+        assert!(may(
+            "commit-fetcher",
+            &parked(&events::PUSH_EVENTS),
+            Operation::Write
+        ));
+        assert!(!may("webhook-service", &events::PUSH_EVENTS, Operation::Read));
     }
 }
