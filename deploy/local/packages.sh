@@ -19,6 +19,8 @@ if ! pkg-config --exists libssl 2>/dev/null; then missing+=(libssl-dev); fi
 want curl curl
 want openssl openssl
 want java openjdk-17-jre-headless
+want mvn maven
+want kcat kcat
 # git serves HTTP through this helper, which is a part of the git package.
 if command -v git >/dev/null 2>&1 && [ ! -x "$(git --exec-path)/git-http-backend" ]; then missing+=(git); fi
 if command -v python3 >/dev/null 2>&1; then

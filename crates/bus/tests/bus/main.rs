@@ -12,6 +12,7 @@ mod embedded;
 mod harness;
 mod kafka;
 mod kafka_faults;
+mod kafka_registry;
 mod kafka_secure;
 mod power;
 mod registry;

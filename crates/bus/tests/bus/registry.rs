@@ -75,7 +75,7 @@ impl Fake {
     }
 }
 
-fn event(project: i64) -> NewRecord {
+pub fn event(project: i64) -> NewRecord {
     let event = PushEvent::new(
         ProjectId::new(project).unwrap(),
         LookReason::Push,
@@ -90,7 +90,7 @@ fn event(project: i64) -> NewRecord {
     record_of(&PUSH_EVENTS, &event, origin).unwrap()
 }
 
-async fn all(bus: &dyn Bus) -> Vec<Record> {
+pub async fn all(bus: &dyn Bus) -> Vec<Record> {
     let mut records = Vec::new();
     soon(bus::restore(
         bus,
