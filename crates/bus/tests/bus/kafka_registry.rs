@@ -62,6 +62,10 @@ fn run(command: &mut Command) -> Output {
     output
 }
 
+#[allow(
+    clippy::disallowed_methods,
+    reason = "tests find their cache in the home folder"
+)]
 /// A Python that has Confluent's client; made once and kept.
 fn python() -> PathBuf {
     let home = std::env::var("HOME").unwrap();

@@ -33,6 +33,7 @@ impl Fake {
         (StatusCode::OK, Json(body))
     }
 
+    #[allow(clippy::disallowed_methods, reason = "ends with the test")]
     async fn serve(&self) -> (String, tokio::task::JoinHandle<()>) {
         let router = Router::new()
             .route(

@@ -415,13 +415,13 @@ async fn a_second_worker_takes_its_share_and_nothing_is_lost() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    let (first, second, ()) = soon(async {
+    let (first, second, ()) = soon(Box::pin(async {
         tokio::join!(
             run(edges(&bus, &a), config(), a.clone(), both.notified()),
             later,
             watch
         )
-    })
+    }))
     .await;
     first.unwrap();
     second.unwrap();
@@ -465,7 +465,7 @@ async fn what_waits_long_lets_its_partition_go_on_and_comes_back_in_time() {
     )
     .await
     .unwrap();
-    let tries = tries.lock();
+    let tries = tries.lock().clone();
     let attempts: Vec<_> = tries.iter().map(|(attempt, at, _, _)| (*attempt, *at)).collect();
     assert_eq!(attempts, [(1, 0), (2, 60), (3, 120), (4, 180)]);
     let marks: Vec<_> = tries.iter().map(|(.., tried)| *tried).collect();
@@ -499,14 +499,14 @@ async fn a_restart_keeps_the_wait_and_new_work_of_the_key_takes_the_old_along() 
     let well = Script::new(|_| Outcome::Done);
     let mut config = config_with_lane();
     config.records_per_turn = usize::MAX;
-    // A quarter of an hour by the wall clock is not over: nothing happens by itself.
-    let stop = tokio::time::sleep(Duration::from_secs(60));
-    run(edges(&bus, &well), config.clone(), well.clone(), stop)
-        .await
-        .unwrap();
-    assert!(well.done.lock().is_empty());
-    bus.append(vec![record(T, "k", "new")]).await.unwrap();
-    run(edges(&bus, &well), config, well.clone(), well.settled(2))
+    let new_work = async {
+        // The wait is not over, and nothing happens by itself.
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(well.done.lock().is_empty());
+        bus.append(vec![record(T, "k", "new")]).await.unwrap();
+        well.settled(2).await;
+    };
+    run(edges(&bus, &well), config, well.clone(), new_work)
         .await
         .unwrap();
     assert_eq!(*well.done.lock(), ["old", "new"]);
