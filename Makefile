@@ -21,8 +21,8 @@ packages: ## Install the system packages that are missing (Debian), and say whic
 build: packages ## Build the executables
 	cargo build --locked $(SCOPE)
 
-demo: build ## Start everything, push the example repositories, show what the graph knows (DEMO_EXIT=1: then stop)
-	$(XTASK) demo $(if $(DEMO_EXIT),--exit)
+demo: build ## Start everything, push the example repositories, show what the graph knows (BUS=kafka: on Apache Kafka; DEMO_EXIT=1: then stop)
+	$(XTASK) demo $(if $(DEMO_EXIT),--exit) --bus $(or $(BUS),embedded)
 
 test: SCOPE := --workspace --all-targets
 test: lint unit docs ## Everything that must hold: format, lints, arrows, licences, all tests, generated documents

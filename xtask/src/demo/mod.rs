@@ -20,11 +20,24 @@ pub struct Options {
     /// End after the story is told, instead of staying up.
     #[arg(long)]
     exit: bool,
+    /// What the records go through.
+    #[arg(long, value_enum, default_value_t)]
+    bus: Bus,
+}
+
+/// The bus of the demonstration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Bus {
+    /// The log in the data folder.
+    #[default]
+    Embedded,
+    /// A broker of Apache Kafka on this machine.
+    Kafka,
 }
 
 /// Starts the stack, pushes every example, tells what the graph knows then.
 pub fn run(root: &Path, options: &Options) -> Result<()> {
-    let stack = Stack::start(root)?;
+    let stack = Stack::start(root, options.bus)?;
     let told = story::tell(root, &stack);
     match told {
         Ok(()) if options.exit => Ok(()),

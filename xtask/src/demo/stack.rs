@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::Bus;
 use crate::process::{Stopped, free_port, request, target_folder, wait_until_ready};
 
 /// For this demonstration only; both ends are on this machine.
@@ -27,7 +28,7 @@ pub struct Stack {
 
 impl Stack {
     /// Starts both and waits until they are ready.
-    pub fn start(root: &Path) -> Result<Self> {
+    pub fn start(root: &Path, bus: Bus) -> Result<Self> {
         let executables = target_folder(root);
         let folder = tempfile::Builder::new().prefix("renku-demo-").tempdir()?;
         let settings = folder.path().join("renku.toml");
@@ -41,6 +42,10 @@ impl Stack {
              [hooks]\nsecrets = [\"{SECRET}\"]\n[gitlab]\nurl = \"http://127.0.0.1:{gitlab}\"\ntoken = \"{GITLAB_TOKEN}\"\n\
              [admin]\ntoken = \"{ADMIN_TOKEN}\"\n[rdf]\nhost = \"renku.example.org\"\n"
         );
+        let text = match bus {
+            Bus::Embedded => text,
+            Bus::Kafka => text + &kafka(root, &folder.path().join("kafka"))?,
+        };
         std::fs::write(&settings, text)?;
         let hook_token = hook_token(&executables, &settings)?;
 
@@ -111,6 +116,25 @@ impl Stack {
         let lines: Vec<_> = text.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
+}
+
+/// Starts a broker that ends with this process, and says how renkud finds it.
+fn kafka(root: &Path, folder: &Path) -> Result<String> {
+    println!("starting Apache Kafka");
+    let output = Command::new("bash")
+        .arg(root.join("deploy/local/kafka.sh"))
+        .arg("start")
+        .arg(folder)
+        .args(["--attend", &std::process::id().to_string()])
+        .stderr(Stdio::inherit())
+        .output()
+        .context("bash does not start")?;
+    ensure!(output.status.success(), "Apache Kafka does not start");
+    let bootstrap = String::from_utf8(output.stdout)?;
+    Ok(format!(
+        "[bus]\nkind = \"kafka\"\nbrokers = \"{}\"\n",
+        bootstrap.trim()
+    ))
 }
 
 fn usual_or_free(port: u16) -> Result<u16> {

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::{Offset, Partition, Position, TopicName};
 use parking_lot::Mutex;
@@ -25,6 +25,9 @@ const WAITING_BYTES: usize = 32 << 20;
 
 /// A small record costs more than its bytes.
 const RECORD_COST: usize = 256;
+
+/// After a partition had no leader.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Runs what blocks on a thread that may.
 pub(super) async fn blocking<T: Send + 'static>(
@@ -208,8 +211,8 @@ impl Shared {
         slots: &[TopicPartition],
     ) -> Result<BTreeMap<TopicPartition, Extent>, BusError> {
         let asking = self.asking()?;
-        let starts = self.offsets(&asking, slots, RawOffset::Beginning)?;
-        let ends = self.offsets(&asking, slots, RawOffset::End)?;
+        let starts = self.offsets_soon(&asking, slots, RawOffset::Beginning)?;
+        let ends = self.offsets_soon(&asking, slots, RawOffset::End)?;
         let mut extents = BTreeMap::new();
         for (slot, start) in starts {
             if let Some(end) = ends.get(&slot) {
@@ -223,6 +226,25 @@ impl Shared {
             }
         }
         Ok(extents)
+    }
+
+    /// A partition that was just made, or whose leader went, has none for a moment.
+    fn offsets_soon(
+        &self,
+        asking: &BaseConsumer<Context>,
+        slots: &[TopicPartition],
+        which: RawOffset,
+    ) -> Result<BTreeMap<TopicPartition, Offset>, BusError> {
+        let deadline = Instant::now() + self.options.deadline;
+        loop {
+            match self.offsets(asking, slots, which) {
+                Err(error) if error.is_transient() && Instant::now() < deadline => {
+                    tracing::debug!(%error, "no answer where partitions begin and end, will ask again");
+                    std::thread::sleep(ASK_AGAIN);
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     fn offsets(
