@@ -107,8 +107,11 @@ enum What {
         #[arg(long, default_value_t = 9)]
         pairs: usize,
         /// How often both load the data; 0 takes the stores of the last run.
-        #[arg(long, default_value_t = 3)]
+        #[arg(long, default_value_t = 1)]
         loads: usize,
+        /// How often both load the data of 2,000 projects (a million quads); 0 takes the stores of the last run.
+        #[arg(long, default_value_t = 7)]
+        small_loads: usize,
         /// Little data, one pair: proves that the benchmark runs.
         #[arg(long)]
         short: bool,
@@ -233,6 +236,7 @@ fn main() -> anyhow::Result<()> {
             projects,
             pairs,
             loads,
+            small_loads,
             short,
         } => {
             let settings = store::Settings {
@@ -241,6 +245,11 @@ fn main() -> anyhow::Result<()> {
                 bench: places.program("bench")?,
                 pairs: if short { 1 } else { pairs },
                 loads: if short { 1 } else { loads },
+                small: if short {
+                    (platform(200), 1)
+                } else {
+                    (platform(2_000), small_loads)
+                },
             };
             places.save(
                 if short {

@@ -32,11 +32,14 @@ pub struct Settings {
     pub pairs: usize,
     /// How often both load the data.
     pub loads: usize,
+    /// Less data, and how often both load it: so often that an interval can be told.
+    pub small: (Platform, usize),
 }
 
-/// One load of everything, until durable.
-#[derive(Clone, Debug, Default)]
+/// Loads of everything, until durable.
+#[derive(Clone, Debug)]
 pub(super) struct Loads {
+    pub(super) files: Files,
     pub(super) peer: Vec<Usage>,
     pub(super) ours: Vec<Usage>,
     pub(super) peer_disk: u64,
@@ -91,22 +94,22 @@ pub fn run(settings: &Settings, now: time::OffsetDateTime) -> anyhow::Result<Rep
         python: crate::peer::pyoxigraph(&settings.cache)?,
         folder,
     };
-    let loads = bench.loads()?;
+    let (platform, times) = settings.small;
+    let small = bench.loads(&Files::make(platform, &bench.folder)?, times)?;
+    let loads = bench.loads(&bench.files, settings.loads)?;
     let oracle = bench.oracle()?;
     let mut rows = bench.against_peer(&oracle)?;
     bench.twenty(&oracle, &mut rows)?;
-    Ok(report::write(&moment, &bench.files, &loads, &rows))
+    Ok(report::write(&moment, &bench.files, &[small, loads], &rows))
 }
 
 impl Bench<'_> {
-    fn peer_store(&self) -> PathBuf {
-        self.folder
-            .join(format!("peer-{}", self.settings.platform.projects))
+    fn peer_store(&self, platform: Platform) -> PathBuf {
+        self.folder.join(format!("peer-{}", platform.projects))
     }
 
-    fn our_store(&self) -> PathBuf {
-        self.folder
-            .join(format!("ours-{}", self.settings.platform.projects))
+    fn our_store(&self, platform: Platform) -> PathBuf {
+        self.folder.join(format!("ours-{}", platform.projects))
     }
 
     fn peer(&self, what: &str) -> Command {
@@ -115,46 +118,49 @@ impl Bench<'_> {
         command
     }
 
-    fn worker(&self, what: &str) -> Command {
+    fn worker(&self, what: &str, platform: Platform) -> Command {
         let mut command = Command::new(&self.settings.bench);
-        command.args(["store-worker", what]).arg(self.our_store());
+        command.args(["store-worker", what]).arg(self.our_store(platform));
         command
     }
 
     fn serve_ours(&self, public: Visible) -> anyhow::Result<Served> {
         let projects = self.settings.platform.projects.to_string();
         Served::start(
-            self.worker("serve")
+            self.worker("serve", self.settings.platform)
                 .arg(public.name())
                 .args(["--projects", &projects]),
         )
     }
 
     /// Both load all quads into an empty folder, in turns; the last ones stay for the queries.
-    fn loads(&self) -> anyhow::Result<Loads> {
-        let mut loads = Loads::default();
-        for turn in 0..self.settings.loads {
-            for ours in [turn % 2 == 0, turn % 2 != 0] {
-                if ours {
-                    empty(&self.our_store())?;
-                    let mut load = self.worker("load");
-                    loads
-                        .ours
-                        .push(child::run_well(load.arg(self.files.pieces_path()))?);
+    fn loads(&self, files: &Files, times: usize) -> anyhow::Result<Loads> {
+        let (peer_store, our_store) = (self.peer_store(files.platform), self.our_store(files.platform));
+        let (mut peer, mut ours) = (Vec::new(), Vec::new());
+        for turn in 0..times {
+            for us in [turn % 2 == 0, turn % 2 != 0] {
+                if us {
+                    empty(&our_store)?;
+                    let mut load = self.worker("load", files.platform);
+                    ours.push(child::run_well(load.arg(files.pieces_path()))?);
                 } else {
-                    empty(&self.peer_store())?;
+                    empty(&peer_store)?;
                     let mut load = self.peer("load");
-                    load.arg(self.peer_store()).arg(self.files.quads_path());
-                    loads.peer.push(child::run_well(&mut load)?);
+                    load.arg(&peer_store).arg(files.quads_path());
+                    peer.push(child::run_well(&mut load)?);
                 }
             }
         }
-        if !loads.peer.is_empty() {
-            child::run_well(self.peer("optimize").arg(self.peer_store()))?;
+        if !peer.is_empty() {
+            child::run_well(self.peer("optimize").arg(&peer_store))?;
         }
-        loads.peer_disk = disk(&self.peer_store())?;
-        loads.our_disk = disk(&self.our_store())?;
-        Ok(loads)
+        Ok(Loads {
+            files: files.clone(),
+            peer,
+            ours,
+            peer_disk: disk(&peer_store)?,
+            our_disk: disk(&our_store)?,
+        })
     }
 
     /// What is right, by loading every visible set as triples of one graph. Kept with the data.
@@ -169,7 +175,7 @@ impl Bench<'_> {
                     .arg(&self.files.folder)
                     .arg(self.folder.join("platform.rq"))
                     .arg(&made)
-                    .arg(self.peer_store()),
+                    .arg(self.peer_store(self.settings.platform)),
             )?;
             std::fs::rename(&made, &kept).with_context(|| format!("write {}", kept.display()))?;
         }
@@ -180,7 +186,7 @@ impl Bench<'_> {
     fn against_peer(&self, oracle: &Value) -> anyhow::Result<Vec<Row>> {
         let mut peer = Served::start(
             self.peer("serve")
-                .arg(self.peer_store())
+                .arg(self.peer_store(self.settings.platform))
                 .arg(self.folder.join("platform.rq")),
         )?;
         let mut ours = self.serve_ours(Visible::Half)?;
