@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// For the C libraries too: what git, SQLite and LMDB let go of is given back as well.
+/// For the C libraries too: what git, SQLite and LMDB let go of is given back as well. What a query takes is counted.
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: store::Counting<tikv_jemallocator::Jemalloc> = store::Counting(tikv_jemallocator::Jemalloc);
 
 /// The allocator reads this as it starts. Work comes in bursts on threads that come and go: what they free goes back to the
 /// system within seconds, by a thread that sleeps while there is nothing to give back. Few arenas, so that what one
