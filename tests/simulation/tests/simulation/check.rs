@@ -160,8 +160,7 @@ fn stored_lines(snapshot: &Snapshot, visible: &VisibleSet, graph: &str) -> Resul
     let query = Query::parse(&text, None).map_err(|e| e.to_string())?;
     let limits = QueryLimits {
         time: Duration::from_secs(60),
-        rows: u64::MAX,
-        quads: u64::MAX,
+        ..QueryLimits::NONE
     };
     let mut answer = Vec::new();
     snapshot
