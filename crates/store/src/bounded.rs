@@ -108,8 +108,10 @@ impl Bounding {
         }
     }
 
-    fn boxed(&mut self, pattern: Box<GraphPattern>) -> Box<GraphPattern> {
-        Box::new(self.pattern(*pattern))
+    fn boxed(&mut self, mut pattern: Box<GraphPattern>) -> Box<GraphPattern> {
+        let taken = std::mem::take(&mut *pattern);
+        *pattern = self.pattern(taken);
+        pattern
     }
 
     /// Gives every row of a pattern a term.

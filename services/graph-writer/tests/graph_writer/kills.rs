@@ -189,10 +189,14 @@ async fn commit_another_partition_between(folder: &Path, view: &Path) {
 
 #[test]
 fn between_child() {
-    let (Some(folder), Some(view)) = (std::env::var_os(FOLDER), std::env::var_os(VIEW)) else {
+    let (Some(folder), Some(view), Some(plan)) = (
+        std::env::var_os(FOLDER),
+        std::env::var_os(VIEW),
+        std::env::var_os(PLAN),
+    ) else {
         return;
     };
-    failpoint::arm_from_spec(&std::env::var(PLAN).unwrap()).unwrap();
+    failpoint::arm_from_spec(plan.to_str().unwrap()).unwrap();
     runtime().block_on(commit_another_partition_between(
         Path::new(&folder),
         Path::new(&view),
