@@ -22,6 +22,10 @@ pub enum BusKind {
 pub struct BusSettings {
     /// `embedded` or `kafka`.
     pub kind: BusKind,
+    /// Brokers to ask first: `host:port`, separated by commas.
+    pub brokers: String,
+    /// A schema registry with Confluent's API, e.g. `http://registry:8080/apis/ccompat/v7`. Empty: none.
+    pub registry_url: String,
     /// Section `[bus.kafka]`.
     pub kafka: KafkaSettings,
 }
@@ -30,8 +34,6 @@ pub struct BusSettings {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub struct KafkaSettings {
-    /// `host:port`, separated by commas.
-    pub bootstrap_servers: String,
     /// Put before every topic and group.
     pub prefix: String,
     /// This process among its like, the same after a restart.
@@ -61,7 +63,6 @@ pub struct KafkaSettings {
 impl Default for KafkaSettings {
     fn default() -> Self {
         Self {
-            bootstrap_servers: String::new(),
             prefix: String::new(),
             instance: String::new(),
             make_topics: true,
@@ -91,15 +92,27 @@ pub struct BusFault {
 impl BusSettings {
     /// Are these settings fit?
     pub fn check(&self) -> Result<(), BusFault> {
-        if self.kind == BusKind::Embedded {
-            return Ok(());
-        }
         let fault = |key, why| Err(BusFault { key, why });
+        if self.kind == BusKind::Embedded {
+            // Nobody else reads the log in the data folder.
+            return match (self.brokers.is_empty(), self.registry_url.is_empty()) {
+                (false, _) => fault("brokers", "they are for bus.kind = \"kafka\" only"),
+                (_, false) => fault("registry_url", "it is for bus.kind = \"kafka\" only"),
+                _ => Ok(()),
+            };
+        }
+        let is_url = |text: &str| text.starts_with("http://") || text.starts_with("https://");
+        if !self.registry_url.is_empty() && !is_url(&self.registry_url) {
+            return fault(
+                "registry_url",
+                "a URL that starts with http:// or https:// is needed",
+            );
+        }
         let kafka = &self.kafka;
-        let servers: Vec<&str> = kafka.bootstrap_servers.split(',').map(str::trim).collect();
+        let servers: Vec<&str> = self.brokers.split(',').map(str::trim).collect();
         if !servers.iter().all(|server| is_address(server)) {
             return fault(
-                "kafka.bootstrap_servers",
+                "brokers",
                 "host:port is needed, or several of these separated by commas",
             );
         }
@@ -152,8 +165,8 @@ fn is_loopback(server: &str) -> bool {
 }
 
 impl KafkaSettings {
-    /// As the bus wants it.
-    pub fn options(&self) -> KafkaOptions {
+    /// As the bus wants it, for these brokers.
+    pub fn options(&self, brokers: &str) -> KafkaOptions {
         let path = |path: &PathBuf| Some(path.clone()).filter(|path| !path.as_os_str().is_empty());
         let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         let tls = self.tls.then(|| KafkaTls {
@@ -172,7 +185,7 @@ impl KafkaSettings {
             make_topics: self.make_topics,
             deadline: Duration::from_secs(self.deadline_seconds),
             session: Duration::from_secs(self.session_seconds),
-            ..KafkaOptions::new(self.bootstrap_servers.clone())
+            ..KafkaOptions::new(brokers)
         }
     }
 }
@@ -181,21 +194,31 @@ impl KafkaSettings {
 mod tests {
     use super::*;
 
-    fn kafka(change: impl FnOnce(&mut KafkaSettings)) -> Result<(), BusFault> {
+    fn bus(change: impl FnOnce(&mut BusSettings)) -> Result<(), BusFault> {
         let mut settings = BusSettings {
             kind: BusKind::Kafka,
+            brokers: "kafka.example.org:9092".to_owned(),
             ..BusSettings::default()
         };
-        settings.kafka.bootstrap_servers = "kafka.example.org:9092".to_owned();
-        change(&mut settings.kafka);
+        change(&mut settings);
         settings.check()
+    }
+
+    fn kafka(change: impl FnOnce(&mut KafkaSettings)) -> Result<(), BusFault> {
+        bus(|settings| change(&mut settings.kafka))
     }
 
     #[test]
     fn refusals_name_the_key() {
         kafka(|_| {}).unwrap();
         let key = |change: fn(&mut KafkaSettings)| kafka(change).unwrap_err().key;
-        assert_eq!(key(|k| k.bootstrap_servers.clear()), "kafka.bootstrap_servers");
+        let of_bus = |change: fn(&mut BusSettings)| bus(change).unwrap_err().key;
+        assert_eq!(of_bus(|bus| bus.brokers.clear()), "brokers");
+        assert_eq!(of_bus(|bus| bus.kind = BusKind::Embedded), "brokers");
+        assert_eq!(
+            of_bus(|bus| bus.registry_url = "registry:8080".to_owned()),
+            "registry_url"
+        );
         assert_eq!(key(|k| k.prefix = "a/".to_owned()), "kafka.prefix");
         assert_eq!(key(|k| k.session_seconds = 20), "kafka.session_seconds");
         assert_eq!(key(|k| k.user = "u".to_owned()), "kafka.password");
@@ -209,9 +232,9 @@ mod tests {
             k.tls = true;
         })
         .unwrap();
-        kafka(|k| {
-            login(k);
-            k.bootstrap_servers = "127.0.0.1:9092,localhost:9093".to_owned();
+        bus(|bus| {
+            login(&mut bus.kafka);
+            bus.brokers = "127.0.0.1:9092,localhost:9093".to_owned();
         })
         .unwrap();
         BusSettings::default().check().unwrap();

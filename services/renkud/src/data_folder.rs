@@ -31,6 +31,11 @@ impl DataFolder {
         })
     }
 
+    /// What the schema registry said; see [`bus::registry::Registry`].
+    pub fn registry(&self) -> PathBuf {
+        self.root.join("registry.json")
+    }
+
     /// The log.
     pub fn bus(&self) -> PathBuf {
         self.root.join("bus")

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use blobs::{Blobs, FolderBlobs};
+use bus::registry::Registry;
 use runtime::http::{AdminToken, ServeLimits, Tls, admin_router, serve};
 use runtime::{Edges, Stop, Tasks};
 use tokio::net::TcpListener;
@@ -60,6 +61,8 @@ pub struct Seams {
     pub data: DataFolder,
     /// The bus, if a role needs it.
     pub bus: Option<OpenBus>,
+    /// The schema registry, if there is one.
+    pub registry: Option<Arc<Registry>>,
     /// The blob store, if a role needs it.
     pub blobs: Option<Arc<dyn Blobs>>,
 }
@@ -80,7 +83,7 @@ impl Seams {
         let data = DataFolder::open(&settings.data, with_bus && settings.bus.kind == BusKind::Embedded)?;
         let bus = if with_bus {
             let bus = OpenBus::open(settings, &data, edges).await?;
-            bus.seam()
+            bus.seam(None)
                 .ensure_topics(&events::topic_specs())
                 .await
                 .context("the topics cannot be made as declared")?;
@@ -93,7 +96,20 @@ impl Seams {
         } else {
             None
         };
-        Ok(Self { data, bus, blobs })
+        let registry = match settings.bus.registry_url.as_str() {
+            url if with_bus && !url.is_empty() => Some(
+                Registry::open(url, data.registry())
+                    .await
+                    .context("bus.registry_url")?,
+            ),
+            _ => None,
+        };
+        Ok(Self {
+            data,
+            bus,
+            registry,
+            blobs,
+        })
     }
 }
 

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use bus::registry::{RegisteredBus, Registry};
 use bus::{Bus, EmbeddedBus, EmbeddedOptions, KafkaBus};
 use model::LogId;
 use runtime::{BoxError, Edges, Stop};
@@ -46,17 +47,21 @@ impl OpenBus {
                 Ok(Self::Embedded(bus))
             }
             BusKind::Kafka => {
-                let connected = KafkaBus::connect(settings.bus.kafka.options()).await;
+                let connected = KafkaBus::connect(settings.bus.kafka.options(&settings.bus.brokers)).await;
                 Ok(Self::Kafka(connected.context("kafka cannot be reached")?))
             }
         }
     }
 
-    /// As roles see it.
-    pub fn seam(&self) -> Arc<dyn Bus> {
-        match self {
+    /// As roles see it. With a registry its numbers are on the wire.
+    pub fn seam(&self, registry: Option<&Arc<Registry>>) -> Arc<dyn Bus> {
+        let bus: Arc<dyn Bus> = match self {
             Self::Embedded(bus) => Arc::new(bus.clone()),
             Self::Kafka(bus) => Arc::new(bus.clone()),
+        };
+        match registry {
+            Some(registry) => Arc::new(RegisteredBus::new(bus, registry.clone())),
+            None => bus,
         }
     }
 

@@ -89,7 +89,11 @@ pub(crate) async fn build(
 }
 
 fn bus(seams: &Seams) -> Result<Arc<dyn Bus>> {
-    Ok(seams.bus.as_ref().context("the bus is not open")?.seam())
+    Ok(seams
+        .bus
+        .as_ref()
+        .context("the bus is not open")?
+        .seam(seams.registry.as_ref()))
 }
 
 fn blobs(seams: &Seams) -> Result<Arc<dyn Blobs>> {

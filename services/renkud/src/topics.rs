@@ -35,7 +35,7 @@ pub async fn run(settings: &Settings, command: &TopicsCommand) -> Result<String>
         }
         (OpenBus::Embedded(_), TopicsCommand::Plan(_)) => {}
         (OpenBus::Embedded(_), TopicsCommand::Apply(_)) => {
-            let made = bus.seam().ensure_topics(&topic_specs()).await;
+            let made = bus.seam(None).ensure_topics(&topic_specs()).await;
             made.context("the topics cannot be made as declared")?;
             describe(&bus, &mut out).await?;
             writeln!(out, "applied")?;
@@ -47,7 +47,7 @@ pub async fn run(settings: &Settings, command: &TopicsCommand) -> Result<String>
 
 async fn describe(bus: &OpenBus, out: &mut String) -> Result<()> {
     for spec in topic_specs() {
-        let state = match bus.seam().extents(&spec.name).await {
+        let state = match bus.seam(None).extents(&spec.name).await {
             Ok(extents) if extents.len() == spec.partitions as usize => {
                 let records: u64 = extents.iter().map(|e| e.end.get() - e.start.get()).sum();
                 format!("as declared, {records} offsets")
