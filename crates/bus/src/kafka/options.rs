@@ -176,7 +176,7 @@ impl KafkaOptions {
         config
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", &session)
-            .set("heartbeat.interval.ms", millis((self.session / 15).min(Duration::from_secs(3))))
+            .set("heartbeat.interval.ms", millis((self.session / 15).min(Duration::from_secs(1))))
             // The time that a rebalance waits for a member; the member hands over long before.
             .set("max.poll.interval.ms", millis(self.session.max(Duration::from_secs(60))));
         if let Some(instance) = &self.instance {

@@ -11,7 +11,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::client::Context;
-use super::errors::bus_error;
+use super::errors::{Refusal, bus_error};
 use super::options::KafkaOptions;
 use super::records::headers_out;
 use crate::{BusError, NewRecord};
@@ -96,6 +96,16 @@ impl Producer {
         }
         all.await.map_err(|_| BusError::Closed)?;
         if let Some(failure) = batch.failure.lock().take() {
+            // Behind "fatal" is a reason.
+            if let Some((code, why)) = self.client.client().fatal_error() {
+                let what = "sending";
+                return Err(Refusal {
+                    what,
+                    why,
+                    code: Some(code),
+                }
+                .into());
+            }
             return Err(bus_error("sending", &failure));
         }
         let offsets = batch.offsets.lock();

@@ -90,6 +90,7 @@ impl Keeper {
         }
         self.save_the_last();
         self.consumer.context().leaving.store(true, Ordering::Release);
+        self.answer_the_last();
         let Self { consumer, desk, .. } = self;
         // What the group is told about leaving, the library does here.
         drop(consumer);
@@ -106,6 +107,37 @@ impl Keeper {
                 tracing::debug!(%error, "the last positions were not stored");
                 return;
             }
+        }
+    }
+
+    /// Closing waits for an answer to everything that the coordinator wanted.
+    fn answer_the_last(&mut self) {
+        self.note_wanted();
+        let mut given: Vec<BTreeSet<TopicPartition>> = Vec::new();
+        let mut taken = false;
+        given.extend(self.draining.take().map(|drain| drain.slots));
+        for wanted in std::mem::take(&mut self.wanted) {
+            match wanted {
+                Wanted::Give(leading) => given.push(self.companions.all(&leading)),
+                Wanted::Take(_) => taken = true,
+            }
+        }
+        let mut answers = Vec::new();
+        for slots in given {
+            let slots: Vec<_> = slots.into_iter().collect();
+            answers.push(
+                self.consumer
+                    .incremental_unassign(&slot_list(&self.shared.names, &slots)),
+            );
+        }
+        if taken {
+            answers.push(
+                self.consumer
+                    .incremental_assign(&slot_list(&self.shared.names, &[])),
+            );
+        }
+        for error in answers.into_iter().filter_map(Result::err) {
+            tracing::debug!(%error, "a last answer to the group was not taken");
         }
     }
 
