@@ -17,39 +17,37 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${RENKU_KAFKA_CACHE:-$HOME/.cache/renku-graph/kafka}
-central=${RENKU_MAVEN_REPOSITORY:?the address of a Maven repository}
 roles=(webhook-service commit-fetcher triple-generator graph-writer query-service operator)
 
 die() { echo "kafka.sh: $*" >&2; exit 1; }
 
-java_runtime() {
-  if command -v java >/dev/null 2>&1; then return; fi
-  echo "kafka.sh: no java here, installing openjdk-17-jre-headless" >&2
-  command -v apt-get >/dev/null 2>&1 || die "install a Java 17 runtime by hand, then try again"
+need() { # program, Debian package
+  if command -v "$1" >/dev/null 2>&1; then return; fi
+  echo "kafka.sh: no $1 here, installing $2" >&2
+  command -v apt-get >/dev/null 2>&1 || die "install $1 by hand, then try again"
   local as_root=()
   if [ "$(id -u)" -ne 0 ]; then as_root=(sudo); fi
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends openjdk-17-jre-headless >&2
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$2" >&2
 }
 
-# Downloads what is missing and checks every sum. Two processes may do it at once: files appear by rename.
+# Fetches Kafka with Maven and checks every sum. Two processes may do it at once: files appear by rename.
 install() {
-  java_runtime
+  need java openjdk-17-jre-headless
   mkdir -p "$cache/libs"
   local list="$here/kafka.jars" stamp
   stamp="$cache/$(sha256sum "$list" | cut -c1-16).complete"
   if [ -e "$stamp" ]; then return; fi
   echo "kafka.sh: downloading Kafka into $cache" >&2
-  local sum path
-  grep -v '^#' "$list" | while read -r sum path; do
-    if [ ! -e "$cache/libs/${path##*/}" ]; then echo "$sum $path"; fi
-  done | xargs -r -P 8 -n 2 bash -c '
-    set -euo pipefail
-    part=$(mktemp "$0/part.XXXXXX")
-    trap "rm -f \"$part\"" EXIT
-    curl -fsSL --retry 3 --max-time 300 -o "$part" "$1/$3" || { echo "kafka.sh: $3 cannot be downloaded" >&2; exit 255; }
-    echo "$2  $part" | sha256sum --check --status || { echo "kafka.sh: $3 has another checksum than kafka.jars says" >&2; exit 255; }
-    mv "$part" "$0/libs/${3##*/}"' "$cache" "$central"
+  need mvn maven
+  local part sum path
+  part=$(mktemp -d "$cache/part.XXXXXX")
+  mvn -q -B -f "$here/kafka-pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$part" >&2 \
+    || die "Kafka cannot be downloaded"
+  grep -v '^#' "$list" | while read -r sum path; do echo "$sum  $part/${path##*/}"; done | sha256sum --check --status \
+    || die "a file of Kafka is missing or has another checksum than kafka.jars says: see $part"
+  grep -v '^#' "$list" | while read -r sum path; do mv -f "$part/${path##*/}" "$cache/libs/"; done
+  rm -rf "$part"
   for target in SYSTEM_OUT:INFO:server SYSTEM_ERR:WARN:tools; do
     IFS=: read -r stream level name <<<"$target"
     cat >"$cache/$name-log.yaml" <<YAML

@@ -12,7 +12,6 @@ want python3 python3
 # librdkafka, the Kafka client, is built from the sources in its crate and uses the system's OpenSSL.
 want g++ g++
 want make make
-want cmake cmake
 want pkg-config pkg-config
 if ! pkg-config --exists libssl 2>/dev/null; then missing+=(libssl-dev); fi
 # For the local Kafka of tests and the demonstration.
