@@ -9,21 +9,13 @@
 # Confluent's API is at http://127.0.0.1:P/apis/ccompat/v7.
 set -euo pipefail
 
+me=apicurio.sh
+. "$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/need.sh"
+
 version=2.6.13.Final
 cache=${RENKU_APICURIO_CACHE:-$HOME/.cache/renku-graph/apicurio}
 home=$cache/$version
 
-die() { echo "apicurio.sh: $*" >&2; exit 1; }
-
-need() { # program, Debian package
-  if command -v "$1" >/dev/null 2>&1; then return; fi
-  echo "apicurio.sh: no $1 here, installing $2" >&2
-  command -v apt-get >/dev/null 2>&1 || die "install $1 by hand, then try again"
-  local as_root=()
-  if [ "$(id -u)" -ne 0 ]; then as_root=(sudo); fi
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$2" >&2
-}
 
 install() {
   need java openjdk-17-jre-headless

@@ -16,20 +16,11 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+me=kafka.sh
+. "$here/need.sh"
 cache=${RENKU_KAFKA_CACHE:-$HOME/.cache/renku-graph/kafka}
 roles=(webhook-service commit-fetcher triple-generator graph-writer query-service operator)
 
-die() { echo "kafka.sh: $*" >&2; exit 1; }
-
-need() { # program, Debian package
-  if command -v "$1" >/dev/null 2>&1; then return; fi
-  echo "kafka.sh: no $1 here, installing $2" >&2
-  command -v apt-get >/dev/null 2>&1 || die "install $1 by hand, then try again"
-  local as_root=()
-  if [ "$(id -u)" -ne 0 ]; then as_root=(sudo); fi
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$2" >&2
-}
 
 # Fetches Kafka with Maven and checks every sum. Two processes may do it at once: files appear by rename.
 install() {
