@@ -20,6 +20,8 @@ want openssl openssl
 want java openjdk-17-jre-headless
 want mvn maven
 want kcat kcat
+# promtool checks the alert rules.
+want promtool prometheus
 # git serves HTTP through this helper, which is a part of the git package.
 if command -v git >/dev/null 2>&1 && [ ! -x "$(git --exec-path)/git-http-backend" ]; then missing+=(git); fi
 if command -v python3 >/dev/null 2>&1; then
@@ -38,5 +40,12 @@ fi
 as_root=()
 if [ "$(id -u)" -ne 0 ]; then as_root=(sudo); fi
 export DEBIAN_FRONTEND=noninteractive
+# Debian starts a service once it is installed; Prometheus is here for its promtool only. Exit code 101 forbids it.
+policy=/usr/sbin/policy-rc.d
+if [[ " ${missing[*]} " == *" prometheus "* ]] && [ ! -e "$policy" ]; then
+  printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+  trap '"${as_root[@]}" rm -f "$policy"' EXIT
+  "${as_root[@]}" chmod 755 "$policy"
+fi
 "${as_root[@]}" apt-get update -qq
 "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"
