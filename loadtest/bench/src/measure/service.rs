@@ -40,6 +40,13 @@ pub fn running_seconds(pid: u32) -> anyhow::Result<f64> {
     Ok(total as f64 / 1e9)
 }
 
+/// Processor time of this process, exact. What the kernel writes of other processes is as of their last clock tick.
+#[must_use]
+pub fn own_seconds() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
 fn parse_stat(stat: &str) -> Option<f64> {
     // The name in brackets may hold anything, so count from its end.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();

@@ -16,7 +16,7 @@ use store::{
 use super::data::{HOST, Platform, Visible};
 use super::files::{Record, Records};
 use super::queries::Query;
-use crate::measure::service::running_seconds;
+use crate::measure::service::own_seconds;
 
 /// Lines of pieces in one transaction: about a hundred transactions for ten million quads.
 const LINES_PER_COMMIT: usize = 100_000;
@@ -140,12 +140,12 @@ pub fn serve(
                 .get(2)
                 .context("a command without a number of times")?
                 .parse()?;
-            let (wall, cpu) = (Instant::now(), running_seconds(std::process::id())?);
+            let (wall, cpu) = (Instant::now(), own_seconds());
             for _ in 0..times {
                 execute(&reader, *query, caller)?;
             }
             let wall = wall.elapsed().as_secs_f64() / times as f64;
-            let cpu = (running_seconds(std::process::id())? - cpu) / times as f64;
+            let cpu = (own_seconds() - cpu) / times as f64;
             serde_json::json!({"wall": wall, "cpu": cpu})
         };
         writeln!(replies, "{reply}")?;
