@@ -28,11 +28,12 @@ test: SCOPE := --workspace --all-targets
 test: lint unit docs ## Everything that must hold: format, lints, arrows, licences, all tests, generated documents
 	@echo "all checks passed"
 
-lint: build ## Format, clippy, arrows and owners of our crates, licences, topics, rules of the house
+lint: build ## Format, clippy, arrows and owners of our crates, licences, topics, alerts, rules of the house
 	cargo fmt --all -- --check
 	$(XTASK) deps
 	$(XTASK) deny
 	$(XTASK) topics
+	$(XTASK) alerts
 	$(XTASK) house
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 

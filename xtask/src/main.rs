@@ -7,6 +7,7 @@
     reason = "a tool for people at a terminal"
 )]
 
+mod alerts;
 mod arrows;
 mod demo;
 mod deny;
@@ -38,6 +39,8 @@ enum Chore {
     Deny,
     /// Do the files in topics/ make sense?
     Topics,
+    /// Alert rules and dashboards: promtool's checks and tests, metrics, runbook.
+    Alerts,
     /// Rules of the house: file sizes, names, leftovers.
     House,
     /// Writes docs/metrics.md from the roles' catalogues (or says whether it is up to date).
@@ -81,6 +84,7 @@ fn run(chore: Chore) -> Result<Vec<String>> {
         Chore::Deps => Ok(arrows::faults(&metadata::Workspace::read(&root)?)),
         Chore::Deny => deny::faults(&root, &metadata::Workspace::read(&root)?),
         Chore::Topics => topics::faults(&root),
+        Chore::Alerts => alerts::faults(&root),
         Chore::House => house::faults(&root),
         Chore::Metrics { check } => reference::write(&root, reference::METRICS, check),
         Chore::Config { check } => reference::write(&root, reference::CONFIGURATION, check),
