@@ -17,8 +17,10 @@ pub async fn run(settings: &Settings, command: &TopicsCommand) -> Result<String>
     let data = DataFolder::open(&settings.data, settings.bus.kind == BusKind::Embedded)?;
     let bus = OpenBus::open(settings, &data, &Edges::system()).await?;
     let mut out = String::new();
-    if !matches!(command, TopicsCommand::Apply(_)) {
-        describe(&bus, &mut out).await?;
+    match command {
+        TopicsCommand::Describe => describe(&bus, true, &mut out).await?,
+        TopicsCommand::Plan(_) => describe(&bus, false, &mut out).await?,
+        TopicsCommand::Apply(_) => {}
     }
     match (&bus, command) {
         (_, TopicsCommand::Describe) => {}
@@ -37,7 +39,7 @@ pub async fn run(settings: &Settings, command: &TopicsCommand) -> Result<String>
         (OpenBus::Embedded(_), TopicsCommand::Apply(_)) => {
             let made = bus.seam(None).ensure_topics(&topic_specs()).await;
             made.context("the topics cannot be made as declared")?;
-            describe(&bus, &mut out).await?;
+            describe(&bus, false, &mut out).await?;
             writeln!(out, "applied")?;
         }
     }
@@ -45,12 +47,17 @@ pub async fn run(settings: &Settings, command: &TopicsCommand) -> Result<String>
     Ok(out)
 }
 
-async fn describe(bus: &OpenBus, out: &mut String) -> Result<()> {
+/// One line a topic; `sizes`: also how much it holds.
+async fn describe(bus: &OpenBus, sizes: bool, out: &mut String) -> Result<()> {
     for spec in topic_specs() {
         let state = match bus.seam(None).extents(&spec.name).await {
             Ok(extents) if extents.len() == spec.partitions as usize => {
-                let records: u64 = extents.iter().map(|e| e.end.get() - e.start.get()).sum();
-                format!("as declared, {records} offsets")
+                let offsets: u64 = extents.iter().map(|e| e.end.get() - e.start.get()).sum();
+                if sizes {
+                    format!("as declared, {offsets} offsets")
+                } else {
+                    "as declared".to_owned()
+                }
             }
             Ok(extents) => format!(
                 "has {} partitions: grow it by a new topic version and a copy",

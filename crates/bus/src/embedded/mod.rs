@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{LogId, Offset, Position, Timestamp, TopicName, TopicSpec};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::local::{Catalog, Chunk, LocalBus, Pid, Placed, Slot, Storage};
@@ -93,7 +94,7 @@ impl EmbeddedBus {
             folder: folder.to_owned(),
             writer,
             pool,
-            _lock: lock,
+            lock: Mutex::new(Some(lock)),
         });
         Ok(Self {
             front: LocalBus::new(Box::new(storage.clone()), catalog, log_id),
@@ -110,7 +111,12 @@ impl EmbeddedBus {
     pub async fn close(&self) -> Result<(), BusError> {
         self.front.storage().flush().await?;
         let storage = self.storage.clone();
-        tokio::task::spawn_blocking(move || storage.writer.stop())
+        // A read that still runs holds the storage for a moment longer; the folder is free at once.
+        let stop = move || {
+            storage.writer.stop();
+            storage.lock.lock().take();
+        };
+        tokio::task::spawn_blocking(stop)
             .await
             .map_err(|e| BusError::Unavailable(e.into()))
     }
@@ -120,8 +126,8 @@ struct Sqlite {
     folder: PathBuf,
     writer: WriterHandle,
     pool: ReadPool,
-    // Given back last.
-    _lock: FolderLock,
+    /// Given back when the log is closed, or last.
+    lock: Mutex<Option<FolderLock>>,
 }
 
 impl Sqlite {
