@@ -137,7 +137,7 @@ impl Kafka {
 
     /// The cleaner works in its own time: wait until it has.
     async fn wait_for_compaction(&self) {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_secs(180);
         loop {
             let records = self.all(&COMPACTED).await;
             let keys: BTreeSet<_> = records.iter().map(|record| record.key.clone()).collect();
