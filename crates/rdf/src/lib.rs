@@ -21,6 +21,7 @@ pub use iri::{
     GENID_PATH, Host, NotAHost, PROJECT_PLACEHOLDER, RESERVED_PREFIX, graph_iri, is_absolute_iri, is_iriref,
     skolem_iri,
 };
+pub use jsonld::plain_in_json;
 pub use literal::{double_from_json, double_to_json};
 pub use piece::{Dropped, Piece, digest_of};
 pub use vocab::{Known, PREFIXES};
