@@ -1,0 +1,91 @@
+//! Groups: their stored positions, and a member's own thread.
+
+use std::ptr;
+
+use rdkafka::bindings as c;
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::super::super::errors::Refusal;
+use super::{Owned, Through, ask, c_string, check, items, refused, text};
+
+/// The stored positions of a group: topic, partition, next offset.
+pub(in super::super) fn group_offsets(
+    through: Through<'_>,
+    group: &str,
+) -> Result<Vec<(String, i32, i64)>, Refusal> {
+    const WHAT: &str = "asking for a group's positions";
+    let name = c_string(WHAT, group)?;
+    // SAFETY: the library copies the name; no list means all partitions.
+    let request = unsafe { c::rd_kafka_ListConsumerGroupOffsets_new(name.as_ptr(), ptr::null()) };
+    let request = Owned::new(WHAT, request, c::rd_kafka_ListConsumerGroupOffsets_destroy)?;
+    let mut list = [request.get()];
+    let operation = c::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS;
+    let event = ask(WHAT, through, operation, |client, options, queue| {
+        // SAFETY: all are alive; the library copies the list.
+        unsafe {
+            c::rd_kafka_ListConsumerGroupOffsets(client, list.as_mut_ptr(), 1, options.get(), queue.get())
+        }
+    })?;
+    let mut offsets = Vec::new();
+    // SAFETY: everything read belongs to the event.
+    unsafe {
+        let mut count = 0;
+        let result = c::rd_kafka_event_ListConsumerGroupOffsets_result(event.get());
+        for group in items(
+            c::rd_kafka_ListConsumerGroupOffsets_result_groups(result, &mut count),
+            count,
+        ) {
+            match check(WHAT, c::rd_kafka_group_result_error(*group)) {
+                Ok(()) => {}
+                Err(refusal) if refusal.code == Some(RDKafkaErrorCode::GroupIdNotFound) => continue,
+                Err(refusal) => return Err(refusal),
+            }
+            let list = c::rd_kafka_group_result_partitions(*group);
+            if list.is_null() {
+                continue;
+            }
+            let count = usize::try_from((*list).cnt).unwrap_or_default();
+            for place in items((*list).elems, count) {
+                refused(WHAT, place.err, String::new())?;
+                if place.offset >= 0 {
+                    offsets.push((text(place.topic), place.partition, place.offset));
+                }
+            }
+        }
+    }
+    Ok(offsets)
+}
+
+/// Wakes a thread that waits in a consumer's `poll`.
+pub(in super::super::super) fn wake<C: rdkafka::ClientContext>(client: &rdkafka::client::Client<C>) {
+    // SAFETY: the client is alive; the queue is given back at once.
+    unsafe {
+        let queue = c::rd_kafka_queue_get_consumer(client.native_ptr());
+        if !queue.is_null() {
+            c::rd_kafka_queue_yield(queue);
+            c::rd_kafka_queue_destroy(queue);
+        }
+    }
+}
+
+/// Sends positions to be stored. The outcome comes as an event of the consumer: a plain asynchronous commit of the
+/// library would tell nobody.
+pub(in super::super::super) fn commit<C: rdkafka::ClientContext>(
+    client: &rdkafka::client::Client<C>,
+    positions: &rdkafka::TopicPartitionList,
+) -> Result<(), Refusal> {
+    const WHAT: &str = "storing positions";
+    // SAFETY: the client and the list are alive, the library copies the list; the queue is given back by its owner.
+    let code = unsafe {
+        let queue = c::rd_kafka_queue_get_consumer(client.native_ptr());
+        let queue = Owned::new(WHAT, queue, c::rd_kafka_queue_destroy)?;
+        c::rd_kafka_commit_queue(
+            client.native_ptr(),
+            positions.ptr(),
+            queue.get(),
+            None,
+            ptr::null_mut(),
+        )
+    };
+    refused(WHAT, code, String::new())
+}
