@@ -227,16 +227,70 @@ async fn a_killed_broker_comes_back() {
         read.extend(soon(reader.next()).await.unwrap().iter().map(value));
     }
     assert!((0..10).all(|n: u32| read.contains(&n.to_string())));
-    let mut worked = BTreeSet::new();
-    while !worked.contains("11") {
-        for r in records(&mut *member).await {
-            worked.insert(value(&r));
-            member.settle(&r.slot(), r.offset);
-        }
-    }
+    work_until(&mut *member, "11", SESSION).await;
     member.flush().await.unwrap();
     bus.close().await.unwrap();
     assert!(matches!(bus.append(vec![fresh(12)]).await, Err(BusError::Closed)));
+}
+
+/// As long as a member is silent before the group gives it up, unless an option says otherwise.
+const SESSION: Duration = Duration::from_secs(45);
+
+/// Works until that value came. A broker that was away for longer than the session finds its group as it was: the member
+/// joins under a new name, and the group waits for the old one until its session, counted anew, is over.
+async fn work_until(member: &mut dyn bus::GroupConsumer, last: &str, session: Duration) -> Duration {
+    let began = Instant::now();
+    let deadline = began + session + Duration::from_secs(60);
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let event = tokio::time::timeout(left, member.next()).await;
+        match event.expect("a member is back after a session").unwrap() {
+            GroupEvent::Records(records) => {
+                for r in &records {
+                    member.settle(&r.slot(), r.offset);
+                }
+                if records.iter().any(|r| value(r) == last) {
+                    return began.elapsed();
+                }
+            }
+            GroupEvent::Revoked { partitions, .. } => member.release(&partitions),
+            GroupEvent::Assigned(_) => {}
+        }
+    }
+}
+
+/// The only broker is away for longer than a session: the member joins again, and nothing is left out.
+#[tokio::test]
+async fn a_broker_away_for_longer_than_a_session_is_no_end() {
+    let cluster = tokio::task::spawn_blocking(|| Cluster::start(&[])).await.unwrap();
+    let session = Duration::from_secs(6);
+    let short = KafkaOptions {
+        session,
+        ..options(&cluster.bootstrap, "")
+    };
+    let bus = KafkaBus::connect(short).await.unwrap();
+    declare(&bus).await;
+    let handing_over = GroupOptions {
+        drain: Duration::from_secs(1),
+        ..GroupOptions::default()
+    };
+    let mut member = bus.join("g", "m", &[T], handing_over).await.unwrap();
+    let fresh = |n: u64| bus::NewRecord::new(T, n.to_string(), n.to_string(), now());
+    bus.append(vec![fresh(1)]).await.unwrap();
+    work_until(&mut *member, "1", session).await;
+    member.flush().await.unwrap();
+    cluster.run("stop-broker", &["1", "--kill"]);
+    tokio::time::sleep(session + Duration::from_secs(4)).await;
+    cluster.run("start-broker", &["1"]);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while let Err(error) = bus.append(vec![fresh(2)]).await {
+        assert!(error.is_transient() && Instant::now() < deadline, "{error}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let took = work_until(&mut *member, "2", session).await;
+    assert!(took < session + Duration::from_secs(30), "{took:?}");
+    member.flush().await.unwrap();
+    bus.close().await.unwrap();
 }
 
 /// The broker applies retention by the clock: records of 1970 would go.
