@@ -6,6 +6,9 @@ use model::{Offset, Partition, Position, Timestamp, TopicName};
 /// Key, headers and value of one record together may have this many bytes: below Kafka's `max.message.bytes` default.
 pub const MAX_RECORD_BYTES: usize = 1_000_000;
 
+/// What the headers of a lane may add: a record that just fits its topic fits the lanes beside it too.
+const LANE_ALLOWANCE: usize = 16 << 10;
+
 /// The headers of a record, in order. A name may occur twice; [`Headers::get`] gives the last, as Kafka's `lastHeader`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Headers(Vec<(Cow<'static, str>, Bytes)>);
@@ -108,7 +111,17 @@ impl NewRecord {
         self.partition_by.as_ref().unwrap_or(&self.key)
     }
 
-    /// The size that [`MAX_RECORD_BYTES`] limits.
+    /// The most that [`NewRecord::bytes`] may be: [`MAX_RECORD_BYTES`], and a little more in a retry or parked lane.
+    pub fn limit(&self) -> usize {
+        let name = self.topic.as_str();
+        if name.ends_with(".retry") || name.ends_with(".parked") {
+            MAX_RECORD_BYTES + LANE_ALLOWANCE
+        } else {
+            MAX_RECORD_BYTES
+        }
+    }
+
+    /// The size that is limited.
     pub fn bytes(&self) -> usize {
         self.key.len() + self.value.as_ref().map_or(0, Bytes::len) + self.headers.bytes()
     }

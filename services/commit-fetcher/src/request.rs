@@ -66,7 +66,9 @@ impl Request {
 
     fn ask(&mut self, event: PushEvent) {
         // After a zombie's write the graph in the log may be an old one although the commit is the one known.
-        self.regenerate |= event.regenerate || event.reason == LookReason::Regression;
+        let fell = event.reason == LookReason::Regression;
+        self.regenerate |= event.regenerate || fell;
+        self.doubted |= fell;
         self.floor = self.floor.max(event.envelope.generation);
         self.covers.merge(&event.envelope.covers);
         if event.envelope.campaign.is_some() {
@@ -75,8 +77,13 @@ impl Request {
     }
 
     /// One event that asks for what all of them ask for.
-    pub fn event(&self, project: ProjectId) -> PushEvent {
-        let mut event = PushEvent::new(project, LookReason::Push, self.oldest);
+    pub fn event(&self, project: ProjectId, now: Timestamp) -> PushEvent {
+        let reason = if self.doubted {
+            LookReason::Regression
+        } else {
+            LookReason::Push
+        };
+        let mut event = PushEvent::new(project, reason, self.oldest.min(now));
         event.envelope.covers = self.covers.clone();
         event.envelope.generation = self.floor;
         event.envelope.campaign.clone_from(&self.campaign);
@@ -89,7 +96,6 @@ impl Request {
     pub fn doubt(&mut self, decoder: &Decoder, record: &Record) {
         self.doubted = true;
         self.regenerate = true;
-        self.oldest = self.oldest.min(record.timestamp);
         let envelope = if record.topic == PROJECTS {
             bus::value_of::<ProjectRecord>(decoder, record).map(|facts| facts.map(|facts| facts.envelope))
         } else {
@@ -157,7 +163,10 @@ mod tests {
         fallen.envelope.campaign = Some("c".into());
         let records = [record(3, &plain, None), record(5, &fallen, None)];
         let all = Request::merge(&decoder, &records);
-        let one = Request::merge(&decoder, [&record(5, &all.event(project), None)]);
+        let one = Request::merge(
+            &decoder,
+            [&record(5, &all.event(project, Timestamp::from_micros(99)), None)],
+        );
         assert_eq!((one.floor, one.regenerate), (all.floor, true));
         assert_eq!((&one.covers, &one.campaign), (&all.covers, &all.campaign));
     }

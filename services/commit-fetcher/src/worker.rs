@@ -8,10 +8,7 @@ use async_trait::async_trait;
 use blobs::Blobs;
 use bus::worker::{Lane, Turn, Worker};
 use bus::{Bus, BusError, NewRecord, Origin, ReadLimits, Record, TopicPartition, record_of, value_of};
-use events::{
-    COMMITS, Decoder, EVENT_STATUS, EncodeError, PROJECTS, PUSH_EVENTS, PUSH_EVENTS_BACKFILL, ProjectRecord,
-    TopicValue,
-};
+use events::{COMMITS, Decoder, EVENT_STATUS, EncodeError, PROJECTS, PUSH_EVENTS, ProjectRecord, TopicValue};
 use model::{Generation, Outcome, Owner, Partition, ProjectId, Reason, TopicName};
 use runtime::{Edges, TraceContext};
 use tracing::Instrument;
@@ -422,14 +419,18 @@ impl Worker for Fetcher {
     }
 
     fn merged(&self, records: &[(Lane, Record)]) -> Option<NewRecord> {
-        let is_event = |record: &Record| record.topic == PUSH_EVENTS || record.topic == PUSH_EVENTS_BACKFILL;
-        if !records.iter().all(|(_, record)| is_event(record)) {
-            return None;
+        let (_, first) = records.first()?;
+        let project = project_of(&first.key)?;
+        let records = records.iter().map(|(_, record)| record);
+        let (output, events): (Vec<&Record>, Vec<&Record>) =
+            records.partition(|record| is_output(&record.topic));
+        let mut request = Request::merge(&self.decoder, events);
+        for record in self.memories.foreign(first.partition, project, &output) {
+            request.doubt(&self.decoder, record);
         }
-        let request = Request::merge(&self.decoder, records.iter().map(|(_, record)| record));
-        let project = project_of(&records.first()?.1.key)?;
+        let event = request.event(project, self.edges.clock.now());
         let trace = request.trace(&*self.edges.randomness);
-        self.record(&PUSH_EVENTS, &request.event(project), &trace).ok()
+        self.record(&PUSH_EVENTS, &event, &trace).ok()
     }
 
     async fn handle(&self, turn: Turn) -> Outcome {

@@ -33,6 +33,8 @@ impl Admin {
             .connect_timeout(Duration::from_secs(5))
             .timeout(WITHIN)
             .redirect(reqwest::redirect::Policy::none())
+            // The token is for the node alone.
+            .no_proxy()
             .build()
             .context("the HTTP client cannot be set up")
             .map_err(|error| Failure::new(FAILED, error))?;

@@ -78,7 +78,17 @@ impl Generator {
     async fn turn(&self, partition: Partition, project: ProjectId, turn: Turn) -> Outcome {
         let (mut commits, mut facts) = (Vec::new(), Vec::new());
         let mut trace = None;
-        for (_, record) in &turn.records {
+        // What waited in the retry lane is late by right: it goes first and is not asked whether it is in order.
+        let (late, fresh): (Vec<_>, Vec<_>) = turn
+            .records
+            .iter()
+            .map(|(_, record)| record)
+            .partition(|record| was_tried(record));
+        let (mut late_commits, mut late_facts) = (0, 0);
+        for (at, record) in late.iter().chain(&fresh).copied().enumerate() {
+            if at == late.len() {
+                (late_commits, late_facts) = (commits.len(), facts.len());
+            }
             let read = if record.topic == COMMITS {
                 trace = record.headers.text(runtime::trace_context::TRACEPARENT).or(trace);
                 value_of::<CommitFetched>(&self.decoder, record).map(|value| commits.extend(value))
@@ -93,11 +103,12 @@ impl Generator {
                 });
             }
         }
+        if fresh.is_empty() {
+            (late_commits, late_facts) = (commits.len(), facts.len());
+        }
         let trace = TraceContext::from_header(trace, &*self.edges.randomness);
         let newest = self.own.newest(partition, project);
-        // What waited in the retry lane is late by right.
-        let late = turn.records.iter().any(|(_, record)| was_tried(record));
-        let fell_below = out_of_order(newest, &commits, &facts).filter(|_| !late);
+        let fell_below = out_of_order(newest, &commits[late_commits..], &facts[late_facts..]);
         let mut covers = Covers::default();
         for commit in &commits {
             covers.merge(&commit.envelope.covers);

@@ -38,8 +38,7 @@ use shared::Shared;
 pub use token::{AccessToken, TokenSource};
 
 use crate::{
-    Bus, BusError, Extent, GroupConsumer, GroupOptions, MAX_RECORD_BYTES, NewRecord, ReadLimits, Reader,
-    TopicPartition,
+    Bus, BusError, Extent, GroupConsumer, GroupOptions, NewRecord, ReadLimits, Reader, TopicPartition,
 };
 
 /// A bus on a Kafka cluster. Clones share one producer.
@@ -91,11 +90,13 @@ impl KafkaBus {
             let producer = shared.producer()?;
             let admin = shared.admin(&producer);
             let facts = admin.facts(&names)?;
-            let allowed = if rules.is_empty() {
+            let mut allowed = if rules.is_empty() {
                 Vec::new()
             } else {
                 admin.rules()?
             };
+            // Other installations on the cluster have rules of their own.
+            allowed.retain(|rule| rule.resource.name().starts_with(&shared.options.prefix));
             Ok(plan(&wanted, &facts, &rules, &allowed, &delete, &confirmed))
         })
         .await
@@ -283,11 +284,12 @@ impl Bus for KafkaBus {
         let mut bytes = 0;
         for record in records {
             let size = record.bytes();
-            if size > MAX_RECORD_BYTES {
+            let limit = record.limit();
+            if size > limit {
                 return Err(BusError::TooLarge {
                     topic: record.topic,
                     bytes: size,
-                    limit: MAX_RECORD_BYTES,
+                    limit,
                 });
             }
             bytes += size;

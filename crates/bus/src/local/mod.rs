@@ -20,9 +20,7 @@ use member::Member;
 use reader::LocalReader;
 pub(crate) use storage::{Chunk, Placed, Storage};
 
-use crate::{
-    Bus, BusError, Extent, GroupConsumer, GroupOptions, MAX_RECORD_BYTES, NewRecord, ReadLimits, Reader,
-};
+use crate::{Bus, BusError, Extent, GroupConsumer, GroupOptions, NewRecord, ReadLimits, Reader};
 
 /// What the bus, its readers and its members share.
 pub(crate) struct Shared {
@@ -87,11 +85,12 @@ impl Bus for LocalBus {
         let mut slots = Vec::with_capacity(records.len());
         for record in records {
             let bytes = record.bytes();
-            if bytes > MAX_RECORD_BYTES {
+            let limit = record.limit();
+            if bytes > limit {
                 return Err(BusError::TooLarge {
                     topic: record.topic,
                     bytes,
-                    limit: MAX_RECORD_BYTES,
+                    limit,
                 });
             }
             let (first, partitions) = self.shared.catalog.topic(&record.topic)?;

@@ -15,8 +15,8 @@ const WITHIN: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// The address is none.
-    #[error("bus.registry_url is not an http or https URL: {0}")]
-    Address(String),
+    #[error("bus.registry_url is not an http or https URL without user and password")]
+    Address,
     /// Not reached, or no proper answer.
     #[error("the schema registry does not answer")]
     Unavailable(#[source] reqwest::Error),
@@ -29,6 +29,14 @@ pub enum RegistryError {
         status: u16,
         /// Its own words.
         message: String,
+    },
+    /// It is not the registry that the log was written with.
+    #[error(
+        "the schema registry gives number {id} to another schema than the one that the log was written with: it was made anew or is another one; restore it"
+    )]
+    Replaced {
+        /// A number that the log has.
+        id: u32,
     },
     /// Its numbers could not be kept.
     #[error("the registry's numbers cannot be kept in {path}")]
@@ -68,12 +76,15 @@ impl RegistryClient {
         // Paths are joined to it: without the slash the last part would be replaced.
         let parsed = Url::parse(&format!("{}/", url.trim_end_matches('/')))
             .ok()
-            .filter(|parsed| matches!(parsed.scheme(), "http" | "https") && parsed.host_str().is_some());
-        let url = parsed.ok_or_else(|| RegistryError::Address(url.to_owned()))?;
+            .filter(|parsed| matches!(parsed.scheme(), "http" | "https") && parsed.host_str().is_some())
+            .filter(|parsed| parsed.username().is_empty() && parsed.password().is_none());
+        // Not repeated: it may hold a password.
+        let url = parsed.ok_or(RegistryError::Address)?;
         // Somebody else in the process may have installed a provider before: that one is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
             .timeout(WITHIN)
             .build()
             .map_err(RegistryError::Unavailable)?;
@@ -116,7 +127,7 @@ impl RegistryClient {
     fn at(&self, path: &[&str]) -> Result<Url, RegistryError> {
         let mut url = self.url.clone();
         url.path_segments_mut()
-            .map_err(|()| RegistryError::Address(self.url.to_string()))?
+            .map_err(|()| RegistryError::Address)?
             .pop_if_empty()
             .extend(path);
         Ok(url)
@@ -126,7 +137,17 @@ impl RegistryClient {
 async fn read<T: DeserializeOwned>(answer: Response, what: &str) -> Result<T, RegistryError> {
     let status = answer.status();
     if status.is_success() {
-        return answer.json().await.map_err(RegistryError::Unavailable);
+        return answer.json().await.map_err(|error| {
+            if error.is_decode() {
+                RegistryError::Refused {
+                    what: what.to_owned(),
+                    status: status.as_u16(),
+                    message: "the answer is not as Confluent's API has it".to_owned(),
+                }
+            } else {
+                RegistryError::Unavailable(error)
+            }
+        });
     }
     if status.is_server_error()
         && let Err(error) = answer.error_for_status_ref()

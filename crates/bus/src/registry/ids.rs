@@ -34,11 +34,25 @@ struct Known {
 }
 
 /// The file: subject, version, number.
-#[derive(Serialize, Deserialize)]
+#[derive(PartialEq, Eq, Serialize, Deserialize)]
 struct Kept {
     subject: String,
     version: u32,
     id: u32,
+}
+
+impl Kept {
+    fn schema(&self) -> Option<&'static events::SchemaVersion> {
+        subjects().find(|schema| schema.subject == self.subject && schema.version == self.version)
+    }
+}
+
+/// A file that is absent or damaged says nothing: then the registry is needed.
+fn recall(file: &Path) -> Vec<Kept> {
+    std::fs::read(file)
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_default()
 }
 
 /// What a number stands for.
@@ -56,16 +70,29 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError::Refused`] when the registry will not have a schema; [`RegistryError::Unavailable`] when it is down and
-    /// the file does not have all numbers.
+    /// the file does not have all numbers; [`RegistryError::Replaced`] when it is not the registry of the file.
     pub async fn open(url: &str, file: PathBuf) -> Result<Arc<Self>, RegistryError> {
         let registry = Self {
             client: RegistryClient::new(url)?,
             known: RwLock::default(),
         };
+        let before = recall(&file);
+        for row in &before {
+            registry.remember(row);
+        }
         match registry.register().await {
-            Ok(kept) => keep(&file, &kept)?,
+            Ok(mut now) => {
+                registry.compare(&before, &now).await?;
+                // Numbers that were given once stay in the log.
+                now.extend(
+                    before
+                        .into_iter()
+                        .filter(|row| !now.contains(row))
+                        .collect::<Vec<_>>(),
+                );
+                keep(&file, &now)?;
+            }
             Err(RegistryError::Unavailable(error)) => {
-                registry.recall(&file);
                 if registry.known.read().ids.len() < subjects().count() {
                     return Err(RegistryError::Unavailable(error));
                 }
@@ -99,17 +126,29 @@ impl Registry {
         known.fingerprints.insert(id, fingerprint);
     }
 
-    /// A file that is absent or damaged says nothing: then the registry is needed.
-    fn recall(&self, file: &Path) {
-        let kept: Vec<Kept> = std::fs::read(file)
-            .ok()
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-            .unwrap_or_default();
-        for row in kept {
-            let schema = subjects().find(|s| s.subject == row.subject && s.version == row.version);
-            if let Some(schema) = schema {
-                self.learn(schema.subject, schema.fingerprint, row.id);
+    /// Numbers that were kept must mean what they meant, or nothing any more: else what the log has would be misread.
+    async fn compare(&self, before: &[Kept], now: &[Kept]) -> Result<(), RegistryError> {
+        for row in before.iter().filter(|row| !now.contains(row)) {
+            let text = self.client.schema(row.id).await?;
+            let meant = row.schema().map(|schema| schema.fingerprint);
+            let means = text
+                .as_deref()
+                .map(|text| known_schema(text).map(|schema| schema.fingerprint));
+            if means.is_some_and(|means| means != meant) {
+                return Err(RegistryError::Replaced { id: row.id });
             }
+            tracing::warn!(
+                id = row.id,
+                subject = row.subject,
+                "the registry has a new number for a schema"
+            );
+        }
+        Ok(())
+    }
+
+    fn remember(&self, row: &Kept) {
+        if let Some(schema) = row.schema() {
+            self.learn(schema.subject, schema.fingerprint, row.id);
         }
     }
 
@@ -138,7 +177,11 @@ impl Registry {
                 return Ok(Meaning::Foreign);
             }
         }
-        let text = self.client.schema(id).await?;
+        let text = match self.client.schema(id).await {
+            // It will not say: nobody knows it better.
+            Err(RegistryError::Refused { .. }) => None,
+            answer => answer?,
+        };
         let mut known = self.known.write();
         match text.as_deref().and_then(known_schema) {
             Some(schema) => {

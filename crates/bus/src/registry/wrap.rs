@@ -1,8 +1,11 @@
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use model::{LogId, Offset, Position, TopicName, TopicSpec};
+use tokio::time::Instant;
 
 use super::framing::{as_confluent, as_single_object, confluent, single_object};
 use super::ids::{Meaning, Registry};
@@ -98,58 +101,125 @@ impl Bus for RegisteredBus {
     }
 }
 
-/// Records on their way in. They are kept here while the registry is asked, so that a dropped future loses none.
+/// Records on their way in. They are kept here while the registry is asked, so that a dropped future loses none. A number that
+/// only the registry knows is waited for (leaving the record out would lose it), but holds up its own partition alone.
 struct Inwards {
     registry: Arc<Registry>,
-    /// Not turned yet, in order.
-    held: std::collections::VecDeque<Record>,
+    /// Just read, in order.
+    read: VecDeque<Record>,
+    /// Behind a number that is not known yet, in order; their partitions are paused below.
+    stuck: VecDeque<Record>,
+    /// When the registry is asked again.
+    ask_at: Instant,
     done: Vec<Record>,
+    /// What the caller has paused: it stays so when it is not stuck any more.
+    paused: HashSet<TopicPartition>,
 }
 
 impl Inwards {
     fn new(registry: &Arc<Registry>) -> Self {
         Self {
             registry: registry.clone(),
-            held: std::collections::VecDeque::new(),
+            read: VecDeque::new(),
+            stuck: VecDeque::new(),
+            ask_at: Instant::now(),
             done: Vec::new(),
+            paused: HashSet::new(),
         }
     }
 
-    fn is_busy(&self) -> bool {
-        !self.held.is_empty() || !self.done.is_empty()
+    fn stuck_slots(&self) -> HashSet<TopicPartition> {
+        self.stuck.iter().map(Record::slot).collect()
     }
 
-    /// Turns what is held. A number that only the registry knows is waited for: leaving the record out would lose it.
-    async fn turned(&mut self) -> Vec<Record> {
-        while let Some(record) = self.held.front() {
-            let framed = record.value.as_ref().and_then(confluent);
-            let value = match framed {
-                None => None,
-                Some((id, datum)) => match self.registry.meaning(id).await {
-                    Ok(Meaning::Ours(fingerprint)) => Some(as_single_object(fingerprint, &datum)),
-                    // The decoder tells which number it does not know.
-                    Ok(Meaning::Foreign) => None,
-                    Err(error) => {
-                        tracing::warn!(%error, id, "the registry is needed for a schema's number, waiting");
-                        tokio::time::sleep(ASK_EVERY).await;
-                        continue;
-                    }
-                },
-            };
-            if let Some(mut record) = self.held.pop_front() {
-                record.value = value.or(record.value);
-                self.done.push(record);
+    /// Turns what can be turned. Returns the partitions to be paused and to be resumed below.
+    async fn turn(&mut self) -> (Vec<TopicPartition>, Vec<TopicPartition>) {
+        let before = self.stuck_slots();
+        if !self.stuck.is_empty() && self.ask_at <= Instant::now() {
+            // In front of what was read since: it is of no other partition that is stuck.
+            while let Some(record) = self.stuck.pop_back() {
+                self.read.push_front(record);
             }
         }
-        std::mem::take(&mut self.done)
+        let mut stuck = self.stuck_slots();
+        while let Some(record) = self.read.front() {
+            let slot = record.slot();
+            let value = if stuck.contains(&slot) {
+                Err(())
+            } else {
+                self.value_of(record).await
+            };
+            let Some(mut record) = self.read.pop_front() else {
+                break;
+            };
+            match value {
+                Ok(value) => {
+                    record.value = value.or(record.value);
+                    self.done.push(record);
+                }
+                Err(()) => {
+                    self.ask_at = Instant::now() + ASK_EVERY;
+                    stuck.insert(slot);
+                    self.stuck.push_back(record);
+                }
+            }
+        }
+        let stuck = self.stuck_slots();
+        (
+            stuck.difference(&before).cloned().collect(),
+            before
+                .difference(&stuck)
+                .filter(|slot| !self.paused.contains(slot))
+                .cloned()
+                .collect(),
+        )
+    }
+
+    /// The value in single-object encoding; none: it is as it is. An error: the registry is needed and does not answer.
+    async fn value_of(&self, record: &Record) -> Result<Option<Bytes>, ()> {
+        let Some((id, datum)) = record.value.as_ref().and_then(confluent) else {
+            return Ok(None);
+        };
+        match self.registry.meaning(id).await {
+            Ok(Meaning::Ours(fingerprint)) => Ok(Some(as_single_object(fingerprint, &datum))),
+            // The decoder tells which number it does not know.
+            Ok(Meaning::Foreign) => Ok(None),
+            Err(error) => {
+                let slot = record.slot();
+                tracing::warn!(%error, id, %slot, "the registry is needed for a schema's number, the partition waits");
+                Err(())
+            }
+        }
     }
 
     /// What is held of partitions that were taken away is nobody's here.
     fn forget(&mut self, partitions: &[TopicPartition]) {
         let theirs = |record: &Record| partitions.contains(&record.slot());
-        self.held.retain(|record| !theirs(record));
+        self.read.retain(|record| !theirs(record));
+        self.stuck.retain(|record| !theirs(record));
         self.done.retain(|record| !theirs(record));
+        self.paused.retain(|slot| !partitions.contains(slot));
     }
+
+    fn pause(&mut self, partitions: &[TopicPartition]) {
+        self.paused.extend(partitions.iter().cloned());
+    }
+
+    /// Those that may go on.
+    fn resume(&mut self, partitions: &[TopicPartition]) -> Vec<TopicPartition> {
+        let stuck = self.stuck_slots();
+        self.paused.retain(|slot| !partitions.contains(slot));
+        let free = partitions.iter().filter(|slot| !stuck.contains(slot));
+        free.cloned().collect()
+    }
+}
+
+/// Waits until the registry may be asked again; for ever if nothing is stuck.
+async fn until_asked(inwards: &Inwards) {
+    if inwards.stuck.is_empty() {
+        std::future::pending::<()>().await;
+    }
+    tokio::time::sleep_until(inwards.ask_at).await;
 }
 
 struct ViewReader {
@@ -160,17 +230,32 @@ struct ViewReader {
 #[async_trait]
 impl Reader for ViewReader {
     async fn next(&mut self) -> Result<Vec<Record>, BusError> {
-        if !self.inwards.is_busy() {
-            let records = self.inner.next().await?;
-            self.inwards.held.extend(records);
+        loop {
+            let (pause, resume) = self.inwards.turn().await;
+            self.inner.pause(&pause);
+            self.inner.resume(&resume);
+            if !self.inwards.done.is_empty() {
+                return Ok(std::mem::take(&mut self.inwards.done));
+            }
+            tokio::select! {
+                records = self.inner.next() => {
+                    let records = records?;
+                    // Nothing but holes was passed over.
+                    if records.is_empty() {
+                        return Ok(records);
+                    }
+                    self.inwards.read.extend(records);
+                }
+                () = until_asked(&self.inwards) => {}
+            }
         }
-        Ok(self.inwards.turned().await)
     }
 
     fn positions(&self) -> Vec<Position> {
         let mut positions = self.inner.positions();
         // Records in hand were not given yet.
-        for record in self.inwards.done.iter().chain(&self.inwards.held) {
+        let inwards = &self.inwards;
+        for record in inwards.done.iter().chain(&inwards.read).chain(&inwards.stuck) {
             let slot = record.slot();
             let standing = positions
                 .iter_mut()
@@ -185,16 +270,25 @@ impl Reader for ViewReader {
     async fn seek(&mut self, to: Position) -> Result<(), BusError> {
         let slot = TopicPartition::from(&to);
         self.inner.seek(to).await?;
-        self.inwards.forget(&[slot]);
+        if self.inwards.stuck_slots().contains(&slot) && !self.inwards.paused.contains(&slot) {
+            self.inner.resume(std::slice::from_ref(&slot));
+        }
+        let paused = self.inwards.paused.contains(&slot);
+        self.inwards.forget(std::slice::from_ref(&slot));
+        if paused {
+            self.inwards.pause(&[slot]);
+        }
         Ok(())
     }
 
     fn pause(&mut self, partitions: &[TopicPartition]) {
+        self.inwards.pause(partitions);
         self.inner.pause(partitions);
     }
 
     fn resume(&mut self, partitions: &[TopicPartition]) {
-        self.inner.resume(partitions);
+        let free = self.inwards.resume(partitions);
+        self.inner.resume(&free);
     }
 }
 
@@ -206,13 +300,21 @@ struct Member {
 #[async_trait]
 impl GroupConsumer for Member {
     async fn next(&mut self) -> Result<GroupEvent, BusError> {
-        while !self.inwards.is_busy() {
-            match self.inner.next().await? {
-                GroupEvent::Records(records) => self.inwards.held.extend(records),
-                other => return Ok(other),
+        loop {
+            let (pause, resume) = self.inwards.turn().await;
+            self.inner.pause(&pause);
+            self.inner.resume(&resume);
+            if !self.inwards.done.is_empty() {
+                return Ok(GroupEvent::Records(std::mem::take(&mut self.inwards.done)));
+            }
+            tokio::select! {
+                event = self.inner.next() => match event? {
+                    GroupEvent::Records(records) => self.inwards.read.extend(records),
+                    other => return Ok(other),
+                },
+                () = until_asked(&self.inwards) => {}
             }
         }
-        Ok(GroupEvent::Records(self.inwards.turned().await))
     }
 
     fn settle(&mut self, partition: &TopicPartition, offset: Offset) {
@@ -220,11 +322,13 @@ impl GroupConsumer for Member {
     }
 
     fn pause(&mut self, partitions: &[TopicPartition]) {
+        self.inwards.pause(partitions);
         self.inner.pause(partitions);
     }
 
     fn resume(&mut self, partitions: &[TopicPartition]) {
-        self.inner.resume(partitions);
+        let free = self.inwards.resume(partitions);
+        self.inner.resume(&free);
     }
 
     fn release(&mut self, partitions: &[TopicPartition]) {

@@ -200,8 +200,8 @@ pub trait Worker: Send + Sync + 'static {
         let _ = partitions;
     }
 
-    /// One record that asks for all that these ask for, so that the long backlog of a key that fails waits as one. Its topic
-    /// and partition do not matter. None: they wait one by one.
+    /// One record that asks for all that these ask for, so that the long backlog of a key that fails waits as one. It waits in
+    /// the lane of the newest of them that has one; if none has, it is appended to its topic. None: they wait one by one.
     fn merged(&self, records: &[(Lane, Record)]) -> Option<NewRecord> {
         let _ = records;
         None

@@ -40,9 +40,13 @@ pub(super) async fn turn<W: Worker>(
     config: Arc<WorkerConfig>,
     taken: Taken<Held>,
 ) -> Ended {
-    let Taken { key, items, attempt } = taken;
+    let Taken {
+        key,
+        items,
+        attempt: in_hand,
+    } = taken;
     let tried = items.iter().map(|(_, held)| held.tried).max().unwrap_or_default();
-    let attempt = attempt.saturating_add(tried);
+    let attempt = in_hand.saturating_add(tried);
     let started = Instant::now();
     let records: Vec<(Lane, Record)> = items
         .iter()
@@ -55,7 +59,7 @@ pub(super) async fn turn<W: Worker>(
     });
     let outcome = match AssertUnwindSafe(work).catch_unwind().await {
         Ok(outcome) => outcome,
-        Err(_) => panicked(attempt, config.panics),
+        Err(_) => panicked(in_hand, config.panics),
     };
     let took = started.elapsed();
     let turn = Failed {
@@ -146,13 +150,10 @@ impl Failed<'_> {
         }
     }
 
-    /// None: not all of them have a lane.
+    /// None: not all of them have a lane, and the worker has no record that stands for all.
     fn handed_on<W: Worker>(&self, worker: &W, failure: Failure<'_>) -> Option<Vec<NewRecord>> {
-        let merged = if self.records.len() > 1 {
-            worker.merged(self.records)
-        } else {
-            None
-        };
+        let lone = self.records.len() == 1 && self.records.iter().all(|(_, record)| self.has_lane(record));
+        let merged = if lone { None } else { worker.merged(self.records) };
         let Some(merged) = merged else {
             let each = self.records.iter().map(|(_, record)| {
                 let retry = self.source_of(record)?.retry.clone()?;
@@ -161,15 +162,13 @@ impl Failed<'_> {
             return each.collect();
         };
         // It stands for the newest of the most urgent, and is as old as the oldest of all.
-        let (_, newest) = self
-            .records
-            .iter()
-            .filter(|(_, record)| {
-                self.source_of(record)
-                    .is_some_and(|source| source.retry.is_some())
-            })
-            .min_by_key(|(lane, record)| (*lane, std::cmp::Reverse(record.offset)))?;
-        let oldest = self.records.iter().map(|(_, record)| record.timestamp).min()?;
+        let with_lane = || self.records.iter().filter(|(_, record)| self.has_lane(record));
+        let newest = with_lane().min_by_key(|(lane, record)| (*lane, std::cmp::Reverse(record.offset)));
+        let oldest = with_lane().map(|(_, record)| record.timestamp).min();
+        let Some(((_, newest), oldest)) = newest.zip(oldest) else {
+            // Nothing of it may wait in a lane: it is new work of its own topic, which may.
+            return Some(vec![merged]);
+        };
         let record = Record {
             value: merged.value,
             headers: merged.headers,
@@ -178,6 +177,11 @@ impl Failed<'_> {
         };
         let retry = self.source_of(newest)?.retry.clone()?;
         Some(vec![retry_record(&record, retry, failure)])
+    }
+
+    fn has_lane(&self, record: &Record) -> bool {
+        self.source_of(record)
+            .is_some_and(|source| source.retry.is_some())
     }
 
     fn source_of(&self, record: &Record) -> Option<&Source> {

@@ -202,3 +202,66 @@ async fn numbers_of_others_are_asked_for_once() {
     assert_eq!(fake.asked.load(Ordering::SeqCst), 2);
     server.abort();
 }
+
+#[tokio::test]
+async fn a_registry_that_was_made_anew_is_noticed() {
+    let (fake, folder) = (Fake::default(), tempfile::tempdir().unwrap());
+    let file = folder.path().join("registry.json");
+    fake.texts.lock().push("\"string\"".to_owned());
+    let (url, server) = fake.serve().await;
+    Registry::open(&url, file.clone()).await.unwrap();
+    // Its disk is lost: the numbers begin anew, one lower.
+    fake.texts.lock().clear();
+    let refused = Registry::open(&url, file.clone()).await;
+    assert!(
+        matches!(refused, Err(RegistryError::Replaced { .. })),
+        "{refused:?}"
+    );
+    server.abort();
+}
+
+#[tokio::test]
+async fn an_unknown_number_holds_up_its_own_partition_alone() {
+    let (fake, folder) = (Fake::default(), tempfile::tempdir().unwrap());
+    let (url, server) = fake.serve().await;
+    let registry = Registry::open(&url, folder.path().join("registry.json"))
+        .await
+        .unwrap();
+    let wire = MemoryBus::new(LogId(1));
+    wire.ensure_topics(&topic_specs()).await.unwrap();
+    let bus = RegisteredBus::new(Arc::new(wire.clone()), registry);
+    fake.down.store(true, Ordering::SeqCst);
+    // Somebody else's number for our schema; the registry is needed to know.
+    let known = events::all_schemas()
+        .iter()
+        .find(|schema| schema.subject == "renku.push-events.v1-value")
+        .unwrap();
+    fake.texts.lock().push(format!("  {}  ", known.text));
+    let number = u8::try_from(fake.texts.lock().len()).unwrap();
+    let mut odd = event(7);
+    let datum = odd.value.as_ref().unwrap()[10..].to_vec();
+    odd.value = Some([&[0, 0, 0, 0, number][..], &datum].concat().into());
+    wire.append(vec![odd]).await.unwrap();
+    bus.append((1..40).map(event).collect()).await.unwrap();
+    let from = crate::harness::starts(&wire, &PUSH_EVENTS).await;
+    let mut reader = bus.read(from, ReadLimits::default()).await.unwrap();
+    let held = wire.extents(&PUSH_EVENTS).await.unwrap();
+    let partition = model::partition_of(b"7", 16);
+    let in_partition = held[partition.get() as usize].end.get();
+    let mut seen = Vec::new();
+    while seen.len() < 40 - in_partition as usize {
+        seen.extend(soon(reader.next()).await.unwrap());
+    }
+    assert!(seen.iter().all(|record| record.partition != partition));
+    fake.down.store(false, Ordering::SeqCst);
+    while seen.len() < 40 {
+        seen.extend(soon(reader.next()).await.unwrap());
+    }
+    let late: Vec<_> = seen
+        .iter()
+        .filter(|record| record.partition == partition)
+        .collect();
+    assert_eq!(late[0].value, event(7).value);
+    assert!(late.is_sorted_by_key(|record| record.offset));
+    server.abort();
+}

@@ -545,3 +545,63 @@ async fn a_full_lane_does_not_hold_up_what_is_new() {
     assert_eq!(script.done.lock().len(), 50);
     assert_eq!(lane(&bus).await.len(), 50);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_rejected_record_that_just_fits_its_topic_is_parked() {
+    let bus = fresh().await;
+    let script = Script::new(|_| {
+        Outcome::Reject(Reason {
+            code: "bad-object",
+            owner: Owner::Caller,
+            message: "ü".repeat(5_000),
+        })
+    });
+    let big = "x".repeat(bus::MAX_RECORD_BYTES - 1);
+    bus.append(vec![record(T, "k", &big)]).await.unwrap();
+    work(&bus, &script, config(), 1).await;
+    assert_eq!(parked(&bus).await.len(), 1);
+}
+
+/// A worker that has one record for all: what its inner one says, and new work of T.
+struct Merging(Arc<Script>);
+
+#[async_trait]
+impl Worker for Merging {
+    fn merged(&self, records: &[(Lane, bus::Record)]) -> Option<bus::NewRecord> {
+        Some(record(T, "k", &format!("all {}", records.len())))
+    }
+
+    async fn assigned(&self, partitions: &[TopicPartition]) -> Result<(), BusError> {
+        self.0.assigned(partitions).await
+    }
+
+    async fn handle(&self, turn: Turn) -> Outcome {
+        self.0.handle(turn).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_no_lane_waits_with_what_has_one_or_as_new_work() {
+    for with_event in [true, false] {
+        let bus = fresh().await;
+        let script = Script::new(|_| down(10));
+        let mut config = config_with_lane();
+        config.records_per_turn = usize::MAX;
+        bus.append(vec![record(U, "k", "output")]).await.unwrap();
+        if with_event {
+            bus.append(vec![record(T, "k", "event")]).await.unwrap();
+        }
+        let stop = tokio::time::sleep(Duration::from_secs(60));
+        run(
+            edges(&bus, &script),
+            config,
+            Arc::new(Merging(script.clone())),
+            stop,
+        )
+        .await
+        .unwrap();
+        assert!(!lane(&bus).await.is_empty(), "with event: {with_event}");
+        let stored = bus.group_positions("g", &[T, U]).await.unwrap();
+        assert_eq!(stored.iter().map(|p| p.next.get()).sum::<u64>(), 2);
+    }
+}
