@@ -197,8 +197,9 @@ async fn a_killed_broker_comes_back() {
         deadline: Duration::from_secs(3),
         ..options(&cluster.bootstrap, "")
     };
+    // Making topics may take a busy broker longer.
+    declare(&KafkaBus::connect(options(&cluster.bootstrap, "")).await.unwrap()).await;
     let bus = KafkaBus::connect(with_deadline).await.unwrap();
-    declare(&bus).await;
     let fresh = |n: u64| bus::NewRecord::new(T, n.to_string(), n.to_string(), now());
     bus.append((0..10).map(fresh).collect()).await.unwrap();
     let mut reader = bus
