@@ -132,6 +132,16 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// Does it leave nothing out but by its limit?
+    pub fn means_all(&self) -> bool {
+        let limit = self.limit;
+        *self
+            == Self {
+                limit,
+                ..Self::default()
+            }
+    }
+
     /// Does it mean that record?
     pub fn admits(&self, summary: &ParkedSummary) -> bool {
         let same = |wanted: &Option<String>, has: &str| wanted.as_deref().is_none_or(|wanted| wanted == has);
@@ -142,6 +152,9 @@ impl Filter {
     }
 }
 
+/// So many parked records are listed, and dealt with, at once.
+pub(crate) const MOST: usize = 10_000;
+
 /// The topics that have a parked lane.
 pub(crate) fn sources() -> impl Iterator<Item = TopicName> {
     declared_topics()
@@ -150,7 +163,8 @@ pub(crate) fn sources() -> impl Iterator<Item = TopicName> {
         .map(|declared| declared.topic.clone())
 }
 
-/// What is parked and was not dealt with, oldest first in each partition.
+/// What is parked and was not dealt with, oldest first in each partition; [`MOST`] at the most, so that a flood of them
+/// cannot take the memory of the process that runs the pipeline.
 pub(crate) async fn open(bus: &dyn Bus, filter: &Filter) -> Result<Vec<ParkedSummary>, BusError> {
     let mut open = Vec::new();
     for source in sources().filter(|source| filter.topic.as_ref().is_none_or(|topic| topic == source)) {
@@ -158,16 +172,17 @@ pub(crate) async fn open(bus: &dyn Bus, filter: &Filter) -> Result<Vec<ParkedSum
         bus::restore(bus, &parked(&source), None, ReadLimits::default(), |record| {
             if let Some(offset) = resolves(&record) {
                 found.remove(&(record.partition, offset));
-            } else {
-                found.insert((record.partition, record.offset), summary(&source, &record));
+            } else if found.len() < MOST {
+                let summary = summary(&source, &record);
+                if filter.admits(&summary) {
+                    found.insert((record.partition, record.offset), summary);
+                }
             }
         })
         .await?;
-        open.extend(found.into_values().filter(|summary| filter.admits(summary)));
+        open.extend(found.into_values());
     }
-    if let Some(limit) = filter.limit {
-        open.truncate(limit);
-    }
+    open.truncate(filter.limit.unwrap_or(MOST).min(MOST));
     Ok(open)
 }
 

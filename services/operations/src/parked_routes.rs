@@ -105,7 +105,12 @@ pub(crate) async fn resolve(
 ) -> Result<Json<Resolved>, Refusal> {
     let inner = desk.inner();
     let filter = asked.filter.unwrap_or_default();
-    if asked.ids.is_empty() && filter == Filter::default() {
+    if !asked.ids.is_empty() && filter != Filter::default() {
+        return Err(Refusal::Wrong(
+            "name records in ids or give a filter, not both".to_owned(),
+        ));
+    }
+    if asked.ids.is_empty() && filter.means_all() {
         return Err(Refusal::Wrong(
             "name records in ids, or give a filter: all parked records at once are not dealt with".to_owned(),
         ));

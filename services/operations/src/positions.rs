@@ -1,12 +1,22 @@
 use axum::Json;
 use axum::extract::{Query, State};
 use bus::{BusError, Extent};
-use events::{EVENT_STATUS, PROJECT_GRAPHS, PROJECTS, declared_topics, retry};
+use events::{COMMITS, EVENT_STATUS, PROJECT_GRAPHS, PROJECTS, PUSH_EVENTS, PUSH_EVENTS_BACKFILL, retry};
 use model::{Position, TopicName};
 use serde::{Deserialize, Serialize};
 
 use crate::desk::Operations;
 use crate::refusal::Refusal;
+
+/// What a worker's group reads: topics with a retry lane, and topics without.
+const GROUPS: [(&str, &[TopicName], &[TopicName]); 2] = [
+    (
+        "commit-fetcher",
+        &[PUSH_EVENTS, PUSH_EVENTS_BACKFILL],
+        &[PROJECTS, COMMITS],
+    ),
+    ("triple-generator", &[COMMITS, PROJECTS], &[]),
+];
 
 /// What the graph view reads.
 const VIEWED: [TopicName; 3] = [PROJECTS, PROJECT_GRAPHS, EVENT_STATUS];
@@ -52,8 +62,9 @@ pub(crate) async fn get(
     let inner = desk.inner();
     // Positions before ends: a lag may be told too large, never too small.
     let mut read: Vec<(&'static str, TopicName, Vec<Position>)> = Vec::new();
-    for group in ["commit-fetcher", "triple-generator"] {
-        let topics = topics_of(group);
+    for (group, with_lane, without) in GROUPS {
+        let lanes = with_lane.iter().map(retry);
+        let topics: Vec<_> = with_lane.iter().chain(without).cloned().chain(lanes).collect();
         let stored = inner.bus.group_positions(group, &topics).await?;
         for topic in topics {
             let of_topic = stored.iter().filter(|position| position.topic == topic);
@@ -104,13 +115,4 @@ fn row(reader: &str, topic: &TopicName, extent: &Extent, stored: &[Position]) ->
         applied: applied.get(),
         lag: extent.end.get().saturating_sub(applied.get()),
     }
-}
-
-/// What a worker's group reads: its topics, and the lanes where its records wait.
-fn topics_of(group: &str) -> Vec<TopicName> {
-    declared_topics()
-        .iter()
-        .filter(|declared| declared.read_by.iter().any(|role| role == group || role == "all"))
-        .flat_map(|declared| [declared.topic.clone(), retry(&declared.topic)])
-        .collect()
 }

@@ -168,8 +168,14 @@ async fn dropping_takes_a_filter_but_not_everything() {
         desk.park(project, if project % 2 == 0 { "even" } else { "odd" })
             .await;
     }
-    let (status, _) = desk.post("/admin/parked", json!({"action": "drop"})).await;
-    assert_eq!(status, StatusCode::BAD_REQUEST);
+    for all in [
+        json!({"action": "drop"}),
+        json!({"action": "drop", "filter": {"limit": 100}}),
+        json!({"action": "drop", "filter": {"code": "odd"}, "ids": ["renku.commits.v1/1@1"]}),
+    ] {
+        let (status, _) = desk.post("/admin/parked", all).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+    }
     let order = json!({"action": "drop", "filter": {"code": "even"}});
     let (status, body) = desk.post("/admin/parked", order).await;
     assert_eq!(status, StatusCode::OK, "{body}");

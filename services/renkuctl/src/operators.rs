@@ -76,6 +76,7 @@ impl Desk {
                 })
             }
             Parked::Show { id } => {
+                named(id)?;
                 let answer = self
                     .admin
                     .get(&format!("/admin/parked/{}", id.replacen('@', "/", 1)), &[])?;
@@ -89,8 +90,10 @@ impl Desk {
 
     fn resolve(&self, action: &str, choice: &ParkedChoice) -> Result<(), Failure> {
         let filter = filter_fields(&choice.filter);
+        choice.ids.iter().try_for_each(|id| named(id))?;
         let mut body = json!({ "action": action });
-        match (choice.ids.is_empty(), filter.is_empty()) {
+        let all = filter.iter().all(|(name, _)| *name == "limit");
+        match (choice.ids.is_empty(), all) {
             (true, true) => {
                 let why = "name records as `renkuctl parked list` does, or choose by --topic, --project, --code or --owner";
                 return Err(Failure::new(2, anyhow!(why)));
@@ -133,8 +136,8 @@ impl Desk {
 
     pub(crate) fn rebuild(&self, arguments: &Rebuild) -> Result<(), Failure> {
         let which = &arguments.which;
-        let campaign = match (&which.campaign, &which.project) {
-            (Some(campaign), _) => campaign.clone(),
+        let started = match (&which.campaign, &which.project) {
+            (Some(campaign), _) => Some(campaign.clone()),
             (None, Some(project)) => {
                 let body = match project.parse::<u64>() {
                     Ok(id) => json!({ "id": id }),
@@ -144,6 +147,9 @@ impl Desk {
             }
             (None, None) => self.start(&json!({ "all": true }))?,
         };
+        let Some(campaign) = started else {
+            return Ok(());
+        };
         if which.campaign.is_none() && !arguments.wait {
             return Ok(());
         }
@@ -152,14 +158,19 @@ impl Desk {
             self.show(&answer, |answer| {
                 format!("{campaign}: {} of {} done\n", answer["done"], answer["looks"])
             })?;
-            if !arguments.wait || answer["done"] == answer["looks"] {
+            let (Some(done), Some(looks)) = (answer["done"].as_u64(), answer["looks"].as_u64()) else {
+                let why = "the answer does not tell how far the campaign is";
+                return Err(Failure::new(1, anyhow!(why)));
+            };
+            if !arguments.wait || done >= looks {
                 return Ok(());
             }
             std::thread::sleep(LOOK_EVERY);
         }
     }
 
-    fn start(&self, body: &Value) -> Result<String, Failure> {
+    /// The campaign; none: there is no project to look at.
+    fn start(&self, body: &Value) -> Result<Option<String>, Failure> {
         let answer = self.admin.post("/admin/rebuild", body)?;
         self.show(&answer, |answer| {
             format!(
@@ -168,7 +179,8 @@ impl Desk {
                 answer["projects"]
             )
         })?;
-        Ok(text(&answer["campaign"]))
+        let any = answer["projects"].as_u64() != Some(0);
+        Ok(any.then(|| text(&answer["campaign"])))
     }
 
     fn show(&self, answer: &Value, people: impl FnOnce(&Value) -> String) -> Result<(), Failure> {
@@ -183,6 +195,24 @@ impl Desk {
             done => done.map_err(|error| Failure::new(1, error)),
         }
     }
+}
+
+/// Is it `topic/partition@offset`?
+fn named(text: &str) -> Result<(), Failure> {
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let topic = |text: &str| {
+        let fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        !text.is_empty() && text.bytes().all(fine)
+    };
+    let fits = text
+        .split_once('/')
+        .and_then(|(name, rest)| Some((name, rest.split_once('@')?)))
+        .is_some_and(|(name, (partition, offset))| topic(name) && number(partition) && number(offset));
+    if fits {
+        return Ok(());
+    }
+    let why = format!("{text:?} is not the name of a parked record: they look like renku.commits.v1/3@17");
+    Err(Failure::new(2, anyhow!(why)))
 }
 
 fn rows(value: &Value, columns: &[(&str, &str)]) -> String {
