@@ -92,6 +92,9 @@ async fn plan(kafka: &KafkaBus, what: &ApplyTopics) -> Result<Vec<Change>> {
         .context("the cluster cannot be asked")
 }
 
+/// Looks at what is parked, and has it done again or dropped.
+const OPERATOR: &str = "operator";
+
 /// Who may do what, from `written_by` and `read_by` of the declarations: one principal a role.
 pub(crate) fn grants() -> Vec<Grant> {
     let mut grants = Vec::new();
@@ -116,8 +119,10 @@ pub(crate) fn grants() -> Vec<Grant> {
             for lane in [retry(&topic.topic), parked(&topic.topic)] {
                 for operation in [Operation::Read, Operation::Write] {
                     grant(role, Granted::Topic(lane.clone()), operation);
+                    grant(OPERATOR, Granted::Topic(lane.clone()), operation);
                 }
             }
+            grant(OPERATOR, Granted::Readers, Operation::Read);
         }
     }
     grants
@@ -146,16 +151,26 @@ fn tell(changes: &[Change], out: &mut String) -> Result<()> {
             Change::Delete { topic } => writeln!(out, "delete    {topic} with all its records")?,
             Change::Allow(rules) => {
                 for rule in rules {
-                    let on = match &rule.resource {
-                        Resource::Topic(name) => format!("topic {name}"),
-                        Resource::Group(name) => format!("group {name}"),
-                    };
-                    writeln!(out, "allow     {} {:?} on {on}", rule.principal, rule.operation)?;
+                    writeln!(out, "allow     {}", in_words(rule))?;
+                }
+            }
+            Change::Unwanted(rules) => {
+                for rule in rules {
+                    let rule = in_words(rule);
+                    writeln!(out, "unwanted  {rule}: take it away with Kafka's own tools")?;
                 }
             }
         }
     }
     Ok(())
+}
+
+fn in_words(rule: &AccessRule) -> String {
+    let on = match &rule.resource {
+        Resource::Topic(name) => format!("topic {name}"),
+        Resource::Group(name) => format!("group {name}"),
+    };
+    format!("{} {:?} on {on}", rule.principal, rule.operation)
 }
 
 fn clean_up(spec: &TopicSpec) -> String {
@@ -200,5 +215,9 @@ mod tests {
             Operation::Write
         ));
         assert!(!may("webhook-service", &events::PUSH_EVENTS, Operation::Read));
+        for operation in [Operation::Read, Operation::Write] {
+            assert!(may("operator", &parked(&events::PUSH_EVENTS), operation));
+            assert!(!may("operator", &events::PUSH_EVENTS, operation));
+        }
     }
 }

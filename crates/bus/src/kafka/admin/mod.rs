@@ -32,6 +32,15 @@ pub enum Resource {
     Group(String),
 }
 
+impl Resource {
+    /// Its name on the cluster.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Topic(name) | Self::Group(name) => name,
+        }
+    }
+}
+
 /// What an access rule allows. Reading and writing include describing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Operation {
@@ -102,8 +111,8 @@ impl<'a> Admin<'a> {
             Change::Configure { topic, settings } => native::configure_topic(self.through, topic, settings),
             Change::Delete { topic } => native::delete_topic(self.through, topic),
             Change::Allow(rules) => native::create_rules(self.through, rules),
-            // Told, not done: a person has to make a new version.
-            Change::Grow { .. } => Ok(()),
+            // Told, not done: a person has to see to it.
+            Change::Grow { .. } | Change::Unwanted(_) => Ok(()),
         }
     }
 

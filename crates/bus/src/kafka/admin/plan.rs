@@ -73,6 +73,8 @@ pub enum Change {
     },
     /// Allow these.
     Allow(Vec<AccessRule>),
+    /// Told, not done: these allow one of our principals what it need not do. A person has to take them away.
+    Unwanted(Vec<AccessRule>),
 }
 
 /// The settings of a topic that follow from its clean-up rule.
@@ -161,6 +163,15 @@ pub fn plan(
         .collect();
     if !missing.is_empty() {
         changes.push(Change::Allow(missing.into_iter().collect()));
+    }
+    let ours: BTreeSet<_> = rules.iter().map(|rule| &rule.principal).collect();
+    let unwanted: BTreeSet<_> = allowed
+        .iter()
+        .filter(|rule| ours.contains(&rule.principal) && !rules.contains(rule))
+        .cloned()
+        .collect();
+    if !unwanted.is_empty() {
+        changes.push(Change::Unwanted(unwanted.into_iter().collect()));
     }
     changes
 }
@@ -270,5 +281,23 @@ mod tests {
         let wanted = [rule(Operation::Read), rule(Operation::Write)];
         let changes = plan(&[], &BTreeMap::new(), &wanted, &wanted[..1], &[], &[]);
         assert_eq!(changes, [Change::Allow(vec![rule(Operation::Write)])]);
+    }
+
+    #[test]
+    fn rules_that_our_principals_need_no_more_are_told() {
+        let rule = |principal: &str, operation| AccessRule {
+            principal: principal.to_owned(),
+            resource: Resource::Topic("t".to_owned()),
+            operation,
+        };
+        let wanted = [rule("User:a", Operation::Read)];
+        let old = rule("User:a", Operation::Write);
+        let allowed = [
+            wanted[0].clone(),
+            old.clone(),
+            rule("User:monitor", Operation::Read),
+        ];
+        let changes = plan(&[], &BTreeMap::new(), &wanted, &allowed, &[], &[]);
+        assert_eq!(changes, [Change::Unwanted(vec![old])]);
     }
 }
