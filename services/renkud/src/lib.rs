@@ -1,5 +1,6 @@
 //! The executable as a library: settings, the data folder, and how roles are put together, started and stopped.
 
+mod blob_settings;
 mod bus_settings;
 mod cli;
 mod data_folder;
@@ -12,6 +13,7 @@ mod run;
 mod settings;
 mod topics;
 
+pub use blob_settings::{BlobSettings, BlobUrlFault};
 pub use bus_settings::{BusFault, BusKind, BusSettings, KafkaSettings};
 pub use cli::{ApplyTopics, Cli, Command, ConfigCommand, Flags, Reference, TopicsCommand};
 pub use data_folder::DataFolder;

@@ -92,7 +92,7 @@ impl Seams {
             None
         };
         let blobs = if with_bus {
-            Some(open_blobs(&data, edges).await?)
+            Some(open_blobs(settings, &data, edges).await?)
         } else {
             None
         };
@@ -113,8 +113,9 @@ impl Seams {
     }
 }
 
-async fn open_blobs(data: &DataFolder, edges: &Edges) -> Result<Arc<dyn Blobs>> {
-    let (folder, clock) = (data.blobs(), edges.clock.clone());
+async fn open_blobs(settings: &Settings, data: &DataFolder, edges: &Edges) -> Result<Arc<dyn Blobs>> {
+    let folder = settings.blobs.folder().context("blobs.url")?;
+    let (folder, clock) = (folder.unwrap_or_else(|| data.blobs()), edges.clock.clone());
     let blobs =
         tokio::task::spawn_blocking(move || FolderBlobs::open(&folder, Arc::new(move || clock.now())))
             .await

@@ -13,6 +13,7 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     ("gitlab.url", "none: needed by commit-fetcher", "GitLab's address. No other host is ever asked, redirects are not followed."),
     ("gitlab.token", "none", "Secret. The service's token (`read_api`, `read_repository`), used where a project has none."),
     ("hooks.secrets", "none: needed by webhook-service", "Secrets, a list. The first signs hook tokens, all are accepted."),
+    ("blobs.url", "`blobs` in the data folder", "Where values are that are too large for a record: `file:///…`, a folder. Roles in several processes need the same one."),
     ("bus.kind", "`embedded`", "`embedded`: the log in the data folder, which belongs to one process. `kafka`: a cluster, for roles in several processes."),
     ("bus.brokers", "none: needed for kafka", "Brokers to ask first: `host:port`, separated by commas."),
     ("bus.registry_url", "none", "A schema registry with Confluent's API, e.g. `http://registry:8080/apis/ccompat/v7`: values have its framing. Without: single-object encoding."),

@@ -8,6 +8,7 @@ use runtime::http::{AdminExposure, PublicExposure, TlsFiles};
 use runtime::telemetry::LogConfig;
 use serde::{Deserialize, Serialize};
 
+use crate::blob_settings::BlobSettings;
 use crate::bus_settings::BusSettings;
 use crate::role::Role;
 
@@ -31,6 +32,8 @@ pub struct Settings {
     pub hooks: webhook_service::Config,
     /// Section `[bus]`.
     pub bus: BusSettings,
+    /// Section `[blobs]`.
+    pub blobs: BlobSettings,
     /// Section `[fetcher]`.
     pub fetcher: commit_fetcher::Config,
     /// Section `[generator]`.
@@ -85,6 +88,7 @@ impl Default for Settings {
             gitlab: GitLabSettings::default(),
             hooks: webhook_service::Config::default(),
             bus: BusSettings::default(),
+            blobs: BlobSettings::default(),
             fetcher: commit_fetcher::Config::default(),
             generator: triple_generator::Config::default(),
             store: graph_writer::Config::default(),
@@ -154,6 +158,8 @@ impl Settings {
         }
         let bus = settings.bus.check();
         bus.map_err(|fault| blame(&format!("bus.{}", fault.key), fault.why.to_owned()))?;
+        let blobs = settings.blobs.folder();
+        blobs.map_err(|fault| blame("blobs.url", fault.to_string()))?;
         Self::check_roles(loaded, roles)
     }
 
@@ -275,6 +281,10 @@ mod tests {
             (
                 &format!("{FINE}gitlab.token = \"glpat-abc\\n\""),
                 "gitlab.token (from renku.toml): a token is one line",
+            ),
+            (
+                &format!("{FINE}blobs.url = \"s3://bucket\""),
+                "blobs.url (from renku.toml): a folder is needed",
             ),
             (
                 &format!("{FINE}log.filter = \"a=b=c\""),
