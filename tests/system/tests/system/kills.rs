@@ -73,7 +73,18 @@ fn kills_lose_nothing_and_double_nothing() {
     let kills = number("RENKU_SOAK_KILLS").unwrap_or(15);
     let pushes = number("RENKU_SOAK_PUSHES").unwrap_or(500);
     let seed = number("RENKU_SOAK_SEED").unwrap_or(1);
-    let mut stack = Stack::new();
+    push_under_kills(Stack::new(), pushes, |stack, progress| {
+        kill_again_and_again(stack, kills, seed as u64, progress)
+    });
+}
+
+/// Pushes while `kills` kills, which is told how far the pushes are, and says how often it did. Then everything that was
+/// accepted is there, and once.
+pub fn push_under_kills(
+    mut stack: Stack,
+    pushes: usize,
+    kills: impl FnOnce(&mut Stack, &dyn Fn() -> f64) -> (usize, usize),
+) {
     stack.start_node(None);
     stack.wait_until_ready();
     let projects = projects(&stack, pushes);
@@ -110,7 +121,7 @@ fn kills_lose_nothing_and_double_nothing() {
             told.fetch_add(1, Ordering::SeqCst);
         }
     });
-    let killed = kill_again_and_again(&mut stack, kills, seed as u64, || {
+    let killed = kills(&mut stack, &|| {
         done.load(Ordering::SeqCst) as f64 / count.max(1) as f64
     });
     pusher.join().unwrap();

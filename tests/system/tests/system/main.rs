@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, and prints"
 )]
 
+mod kafka;
 mod kills;
 mod main_path;
 mod node;

@@ -26,7 +26,11 @@ fn expected(git: &Git, sha: &str, slug: &Slug) -> Vec<String> {
 
 #[test]
 fn every_fixture_becomes_its_graph() {
-    let mut stack = Stack::new();
+    push_every_fixture(Stack::new());
+}
+
+/// Pushes them all, another one, and starts the node again.
+pub fn push_every_fixture(mut stack: Stack) {
     stack.start_node(None);
     stack.wait_until_ready();
     let mut pushed = Vec::new();

@@ -1,5 +1,5 @@
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -28,46 +28,67 @@ impl Ports {
     }
 }
 
-/// `renkud up` as a process.
-pub struct Node {
-    child: Child,
+/// One process: what it runs, and where.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub arguments: Vec<&'static str>,
+    pub data: PathBuf,
+    pub ports: Ports,
+    /// Further settings, as variables.
+    pub settings: Vec<(&'static str, String)>,
 }
 
-fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_renkud-under-test"));
-    command.env_clear();
-    command
-}
-
-impl Node {
-    /// Starts it; the log goes to `renkud.log` in the data folder. `failpoints`: a plan.
-    pub fn start(data: &Path, ports: Ports, gitlab: (&str, &str), failpoints: Option<&str>) -> Self {
+impl Place {
+    fn start(&self, gitlab: (&str, &str), failpoints: Option<&str>) -> Child {
+        std::fs::create_dir_all(&self.data).unwrap();
         let log = std::fs::File::options()
             .create(true)
             .append(true)
-            .open(data.join("renkud.log"))
+            .open(self.data.join("renkud.log"))
             .unwrap();
         let mut command = command();
         command
-            .arg("up")
+            .args(&self.arguments)
             .arg("--data")
-            .arg(data)
-            .args(["--listen", &format!("127.0.0.1:{}", ports.public)])
-            .args(["--admin-listen", &format!("127.0.0.1:{}", ports.admin)])
+            .arg(&self.data)
+            .args(["--listen", &format!("127.0.0.1:{}", self.ports.public)])
+            .args(["--admin-listen", &format!("127.0.0.1:{}", self.ports.admin)])
             .env("RENKU__RDF__HOST", HOST)
             .env("RENKU__HOOKS__SECRETS", format!("[\"{HOOK_SECRET}\"]"))
             .env("RENKU__GITLAB__URL", gitlab.0)
             .env("RENKU__GITLAB__TOKEN", gitlab.1)
             .env("RENKU__ADMIN__TOKEN", ADMIN_TOKEN)
+            .envs(self.settings.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
         if let Some(plan) = failpoints {
             command.env("RENKU_FAILPOINTS", plan);
         }
+        command.spawn().unwrap()
+    }
+}
+
+/// All roles, in one process or in several.
+pub struct Node {
+    children: Vec<Child>,
+}
+
+impl Node {
+    /// Starts all processes; the log goes to `renkud.log` in each data folder. `failpoints`: a plan.
+    pub fn start(places: &[Place], gitlab: (&str, &str), failpoints: Option<&str>) -> Self {
+        let children = places.iter().map(|place| place.start(gitlab, failpoints));
         Self {
-            child: command.spawn().unwrap(),
+            children: children.collect(),
         }
+    }
+
+    /// Kills one process, and starts it again.
+    pub fn kill_and_start(&mut self, at: usize, place: &Place, gitlab: (&str, &str)) {
+        let child = &mut self.children[at];
+        child.kill().unwrap();
+        child.wait().unwrap();
+        *child = place.start(gitlab, None);
     }
 
     /// The names of all failpoints of the executable.
@@ -81,36 +102,45 @@ impl Node {
             .collect()
     }
 
+    /// How the first process that ended did.
     pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().unwrap()
+        self.children
+            .iter_mut()
+            .find_map(|child| child.try_wait().unwrap())
     }
 
     /// As the out-of-memory killer would.
     pub fn kill(&mut self) {
-        // It may have died by itself.
-        let _ = self.child.kill();
-        self.child.wait().unwrap();
+        for child in &mut self.children {
+            // It may have died by itself.
+            let _ = child.kill();
+            child.wait().unwrap();
+        }
     }
 
     /// As an operator does.
     pub fn stop(mut self) {
-        let id = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &id])
-                .status()
-                .unwrap()
-                .success()
-        );
+        for child in &mut self.children {
+            let id = child.id().to_string();
+            assert!(
+                Command::new("kill")
+                    .args(["-TERM", &id])
+                    .status()
+                    .unwrap()
+                    .success()
+            );
+        }
         let deadline = Instant::now() + Duration::from_secs(60);
-        let status = loop {
-            if let Some(status) = self.ended() {
-                break status;
-            }
-            assert!(Instant::now() < deadline, "the node does not stop");
-            std::thread::sleep(Duration::from_millis(20));
-        };
-        assert!(status.success(), "the node stopped with {status}");
+        for child in &mut self.children {
+            let status = loop {
+                if let Some(status) = child.try_wait().unwrap() {
+                    break status;
+                }
+                assert!(Instant::now() < deadline, "the node does not stop");
+                std::thread::sleep(Duration::from_millis(20));
+            };
+            assert!(status.success(), "the node stopped with {status}");
+        }
     }
 }
 

@@ -11,18 +11,20 @@ use tempfile::TempDir;
 use testkit::{Git, eventually};
 use tokio::runtime::Runtime;
 
-use crate::node::{ADMIN_TOKEN, HOOK_SECRET, HOST, Node, Ports};
+use crate::node::{ADMIN_TOKEN, HOOK_SECRET, HOST, Node, Place, Ports};
 
 /// Far beyond what anything here takes, even on a busy machine.
 pub const LONG: Duration = Duration::from_secs(120);
 
-/// A stand-in GitLab in this process, and a node in another.
+/// A stand-in GitLab in this process, and a node in another, or in several.
 pub struct Stack {
     pub sim: Sim,
     pub node: Option<Node>,
     pub ports: Ports,
     pub scratch: TempDir,
-    data: TempDir,
+    /// The processes of the node. The last one has the views, and answers queries.
+    pub places: Vec<Place>,
+    _data: TempDir,
     runtime: Runtime,
     client: reqwest::Client,
     tasks: Tasks,
@@ -31,13 +33,24 @@ pub struct Stack {
 impl Stack {
     /// GitLab runs, the node does not yet.
     pub fn new() -> Self {
+        let (ports, data) = (Ports::free(), tempfile::tempdir().unwrap());
+        let all = Place {
+            arguments: vec!["up"],
+            data: data.path().to_owned(),
+            ports,
+            settings: Vec::new(),
+        };
+        Self::with(ports, data, vec![all])
+    }
+
+    /// `ports`: where hooks come in, and where the administrator asks.
+    pub fn with(ports: Ports, data: TempDir, places: Vec<Place>) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .unwrap();
-        let ports = Ports::free();
         let tokens = HookTokens::new(vec![Secret::new(HOOK_SECRET)]).unwrap();
         let hook = HookTarget {
             url: format!("http://127.0.0.1:{}/webhooks/events", ports.public),
@@ -57,7 +70,8 @@ impl Stack {
             node: None,
             ports,
             scratch: tempfile::tempdir().unwrap(),
-            data: tempfile::tempdir().unwrap(),
+            places,
+            _data: data,
             runtime,
             client,
             tasks,
@@ -66,14 +80,30 @@ impl Stack {
 
     pub fn start_node(&mut self, failpoints: Option<&str>) {
         let gitlab = (self.sim.url(), self.sim.token());
-        self.node = Some(Node::start(self.data.path(), self.ports, gitlab, failpoints));
+        self.node = Some(Node::start(&self.places, gitlab, failpoints));
+    }
+
+    /// Kills one process of the node with a signal that it cannot catch, and starts it again.
+    pub fn kill_and_start(&mut self, at: usize) {
+        let gitlab = (self.sim.url(), self.sim.token());
+        self.node
+            .as_mut()
+            .unwrap()
+            .kill_and_start(at, &self.places[at], gitlab);
+    }
+
+    fn last_data(&self) -> PathBuf {
+        self.places.last().unwrap().data.clone()
     }
 
     pub fn is_ready(&self) -> Result<(), String> {
-        match self.get(self.ports.admin, "/health/ready", None) {
-            (200, _) => Ok(()),
-            (status, text) => Err(format!("{status} {text}")),
+        for place in &self.places {
+            match self.get(place.ports.admin, "/health/ready", None) {
+                (200, _) => {}
+                (status, text) => return Err(format!("{:?}: {status} {text}", place.arguments)),
+            }
         }
+        Ok(())
     }
 
     pub fn wait_until_ready(&mut self) {
@@ -83,14 +113,17 @@ impl Stack {
     }
 
     pub fn views(&self) -> PathBuf {
-        self.data.path().join("views")
+        self.last_data().join("views")
     }
 
     /// The end of the node's log, for messages.
     pub fn log(&self) -> String {
-        let text = std::fs::read_to_string(self.data.path().join("renkud.log")).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(30)..].join("\n")
+        let end = |place: &Place| {
+            let text = std::fs::read_to_string(place.data.join("renkud.log")).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            lines[lines.len().saturating_sub(30)..].join("\n")
+        };
+        self.places.iter().map(end).collect::<Vec<_>>().join("\n")
     }
 
     /// The view as it is on disk.
