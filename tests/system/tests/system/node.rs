@@ -28,6 +28,12 @@ impl Ports {
     }
 }
 
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_renkud-under-test"));
+    command.env_clear();
+    command
+}
+
 /// One process: what it runs, and where.
 #[derive(Clone, Debug)]
 pub struct Place {
