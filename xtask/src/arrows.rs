@@ -29,6 +29,7 @@ const ROLES: &[&str] = &[
     "triple-generator",
     "graph-writer",
     "query-service",
+    "operations",
     "gateway",
     "notebooks",
 ];
