@@ -136,7 +136,8 @@ impl BusSettings {
         if empty(&kafka.certificate) != empty(&kafka.key) {
             return fault("kafka.key", "a certificate and its key are needed together");
         }
-        if !kafka.tls && !(empty(&kafka.authorities) && empty(&kafka.certificate)) {
+        let certificates = !empty(&kafka.authorities) || !empty(&kafka.certificate);
+        if certificates && !kafka.tls {
             return fault("kafka.tls", "it must be true, or the certificates are of no use");
         }
         if kafka.user.is_empty() != kafka.password.is_none() {
