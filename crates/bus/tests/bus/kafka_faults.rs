@@ -237,8 +237,8 @@ async fn a_killed_broker_comes_back() {
 /// As long as a member is silent before the group gives it up, unless an option says otherwise.
 const SESSION: Duration = Duration::from_secs(45);
 
-/// Works until that value came. A broker that was away for longer than the session finds its group as it was: the member
-/// joins under a new name, and the group waits for the old one until its session, counted anew, is over.
+/// Works until that value came. After an outage longer than the session the member may have to join under a new name while the
+/// group still waits for the old one, so a whole session more is allowed.
 async fn work_until(member: &mut dyn bus::GroupConsumer, last: &str, session: Duration) -> Duration {
     let began = Instant::now();
     let deadline = began + session + Duration::from_secs(60);
