@@ -4,7 +4,9 @@
 //! programming error that does not compile.
 
 mod caller;
+mod denial;
 mod visible;
 
-pub use caller::Caller;
-pub use visible::{ProjectAccess, VisibleSet};
+pub use caller::{Caller, Grant, ServiceScope};
+pub use denial::{Denial, GroupPath};
+pub use visible::{Denied, Membership, Moment, ProjectAccess, VisibleSet, Why, why};

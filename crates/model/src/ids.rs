@@ -73,6 +73,15 @@ gitlab_id! {
     /// GitLab's number of a user.
     UserId
 }
+gitlab_id! {
+    /// GitLab's number of a group. It never changes; the path does.
+    GroupId
+}
+
+impl ProjectId {
+    /// The canary: a private project that nobody is a member of. Views have it, GitLab has not; only its prober ever sees it.
+    pub const CANARY: Self = Self::MAX;
+}
 
 /// `namespace/project`, as GitLab's `path_with_namespace`: at least two segments, each of letters, digits, `_`, `-`, `.`.
 ///
@@ -295,6 +304,11 @@ impl FromStr for Visibility {
 /// GitLab adds levels between these (5, 15, …), so the number is kept.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct AccessLevel(pub u8);
+
+impl AccessLevel {
+    /// The first level that lets its holder see a project at all.
+    pub const GUEST: Self = Self(10);
+}
 
 #[cfg(test)]
 mod tests {

@@ -13,11 +13,12 @@ mod time;
 
 pub use digest::{BlobName, Digest, DigestParseError};
 pub use ids::{
-    AccessLevel, Generation, GitObjectId, IdError, ProjectId, Sha, Slug, StateVersion, UserId, Visibility,
+    AccessLevel, Generation, GitObjectId, GroupId, IdError, ProjectId, Sha, Slug, StateVersion, UserId,
+    Visibility,
 };
 pub use outcome::{Outcome, Owner, Reason};
 pub use partition::{murmur2, partition_of};
 pub use position::{CleanUp, LogId, Offset, Partition, Position, TopicName, TopicSpec};
 pub use receipt::{NotAReceipt, RECEIPT_HEADER, Receipt};
 pub use secret::Secret;
-pub use time::Timestamp;
+pub use time::{Day, NotADay, Timestamp};

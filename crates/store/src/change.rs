@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use model::{Digest, Generation, Slug, StateVersion, Visibility};
+use model::{Day, Digest, Generation, Slug, StateVersion, UserId, Visibility};
 use sha2::Digest as _;
 
 use crate::error::StoreError;
@@ -28,6 +28,17 @@ pub struct LiveFacts {
     pub slug: Slug,
     /// Who may see it at all.
     pub visibility: Visibility,
+    /// Who may see it though it is private, by user.
+    pub members: Vec<FactsMember>,
+}
+
+/// A member, as far as reading depends on it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct FactsMember {
+    /// Whom GitLab means.
+    pub user: UserId,
+    /// The first day without access; none: no end.
+    pub until: Option<Day>,
 }
 
 impl Facts {
@@ -46,9 +57,12 @@ impl Facts {
             .u64(self.generation.get());
         let put = match &self.live {
             None => put.u8(0),
-            Some(live) => put
-                .u8(1 + live.visibility as u8)
-                .bytes(live.slug.as_str().as_bytes()),
+            Some(live) => live.members.iter().fold(
+                put.u8(1 + live.visibility as u8)
+                    .bytes(live.slug.as_str().as_bytes())
+                    .u32(live.members.len() as u32),
+                |put, member| put.u32(member.user.get()).u32(until_code(member.until)),
+            ),
         };
         put.bytes(&self.payload).0
     }
@@ -68,6 +82,14 @@ impl Facts {
                     .text()?
                     .parse()
                     .map_err(|_| StoreError::Damaged("facts have no slug"))?,
+                members: (0..take.u32()?)
+                    .map(|_| {
+                        Ok(FactsMember {
+                            user: user_of(take.u32()?)?,
+                            until: until_of(take.u32()?),
+                        })
+                    })
+                    .collect::<Result<_, StoreError>>()?,
             }),
         };
         Ok(Self {
@@ -77,6 +99,20 @@ impl Facts {
             payload: take.bytes()?.to_vec(),
         })
     }
+}
+
+/// How the end of a membership is written.
+pub(crate) fn until_code(until: Option<Day>) -> u32 {
+    until.map_or(u32::MAX, Day::number)
+}
+
+/// The end of a membership, read.
+pub(crate) fn until_of(code: u32) -> Option<Day> {
+    (code != u32::MAX).then_some(Day::from_number(code))
+}
+
+pub(crate) fn user_of(number: u32) -> Result<UserId, StoreError> {
+    UserId::new(i64::from(number)).map_err(|_| StoreError::Damaged("a member has no user id"))
 }
 
 /// Where a piece is kept: the first 128 bits of SHA-256 of its id, so that a bucket is a range of keys.
@@ -294,6 +330,16 @@ mod tests {
             live: Some(LiveFacts {
                 slug: "a/b".parse().unwrap(),
                 visibility: Visibility::Internal,
+                members: vec![
+                    FactsMember {
+                        user: UserId::new(3).unwrap(),
+                        until: None,
+                    },
+                    FactsMember {
+                        user: UserId::new(4).unwrap(),
+                        until: Some(Day::from_number(20_000)),
+                    },
+                ],
             }),
             payload: vec![1, 2],
         };
@@ -325,6 +371,7 @@ mod tests {
             live: live.then(|| LiveFacts {
                 slug: "a/b".parse().unwrap(),
                 visibility: Visibility::Public,
+                members: Vec::new(),
             }),
             payload: Vec::new(),
         };

@@ -14,7 +14,7 @@ use crate::tables::{Tables, meta};
 use crate::writer::Writer;
 
 /// Raised when what is stored changes its meaning. A view of another format is rebuilt from the log.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 /// How a view is opened.
 #[derive(Clone, Debug)]

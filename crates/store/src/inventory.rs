@@ -41,6 +41,7 @@ impl Writer {
         let tables = self.shared.tables;
         let mut txn = self.shared.env.write_txn()?;
         let epoch = tables.number(&txn, meta::EPOCH)?;
+        let written = tables.number(&txn, meta::WRITTEN)?;
         let kept: Vec<(&[u8], Vec<u8>)> = [meta::FORMAT, meta::HOST]
             .into_iter()
             .map(|name| Ok((name, tables.meta.get(&txn, name)?.unwrap_or_default().to_vec())))
@@ -52,6 +53,7 @@ impl Writer {
             tables.meta.put(&mut txn, name, &bytes)?;
         }
         tables.set_number(&mut txn, meta::EPOCH, epoch + 1)?;
+        tables.set_number(&mut txn, meta::WRITTEN, written + 1)?;
         Ok(txn.commit()?)
     }
 }
@@ -70,6 +72,9 @@ fn all(tables: &Tables) -> [Table; Tables::COUNT as usize] {
         garbage,
         access,
         facts,
+        members,
+        denials,
+        sources,
         slugs,
         pieces,
         applied,
@@ -81,8 +86,8 @@ fn all(tables: &Tables) -> [Table; Tables::COUNT as usize] {
         notes,
     } = *tables;
     [
-        meta, text, ids, spog, posg, ospg, gspo, graphs, garbage, access, facts, slugs, pieces, applied,
-        pending, log, positions, status, rejects, notes,
+        meta, text, ids, spog, posg, ospg, gspo, graphs, garbage, access, facts, members, denials, sources,
+        slugs, pieces, applied, pending, log, positions, status, rejects, notes,
     ]
 }
 

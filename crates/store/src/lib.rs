@@ -31,6 +31,7 @@ mod query;
 mod read_rows;
 mod reader;
 mod rewrite;
+mod rights;
 mod row;
 mod scan;
 mod scope;
@@ -44,13 +45,15 @@ mod writer;
 
 pub use answer::{RowFormat, TripleFormat};
 pub use answered::{Answered, LeftOut, Needs, ProjectNotes};
-pub use change::{Difference, Facts, GraphState, LiveFacts, Pending, Piece, PieceKey, Verdict, decide};
+pub use change::{
+    Difference, Facts, FactsMember, GraphState, LiveFacts, Pending, Piece, PieceKey, Verdict, decide,
+};
 pub use complexity::TooComplex;
 pub use environment::{StoreOptions, open, open_reader};
 pub use error::StoreError;
 pub use inventory::{Inventory, Stock};
 pub use large::LargeLoad;
-pub use memory::Counting;
+pub use memory::{Counting, query_heap_bytes};
 pub use names::PLACEHOLDER;
 pub use query::{Answer, Query, QueryError, QueryForm, QueryLimits, Rows, SyntaxError, Triples};
 pub use reader::{Reader, Snapshot};

@@ -6,6 +6,7 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
+use std::sync::atomic::{AtomicIsize, Ordering};
 
 /// An allocator that charges the running query of a thread. Without it as the executable's global allocator, queries have no
 /// bound of memory.
@@ -16,7 +17,13 @@ struct Account {
     open: Cell<bool>,
     /// Bytes that the query may still take; below 0: it took too many.
     left: Cell<isize>,
+    /// What was left when [`TAKEN`] was told last.
+    told: Cell<isize>,
 }
+
+/// What all running queries have taken together, as far as they have told: each tells whenever it is so many bytes on.
+static TAKEN: AtomicIsize = AtomicIsize::new(0);
+const TELL_EVERY: isize = 1 << 20;
 
 thread_local! {
     // Constant and without a destructor, so that reading it never allocates.
@@ -24,6 +31,7 @@ thread_local! {
         Account {
             open: Cell::new(false),
             left: Cell::new(0),
+            told: Cell::new(0),
         }
     };
 }
@@ -33,7 +41,13 @@ fn charge(taken: usize, given_back: usize) {
     ACCOUNT.with(|account| {
         if account.open.get() {
             let left = account.left.get().wrapping_sub_unsigned(taken);
-            account.left.set(left.wrapping_add_unsigned(given_back));
+            let left = left.wrapping_add_unsigned(given_back);
+            account.left.set(left);
+            let more = account.told.get().wrapping_sub(left);
+            if more.unsigned_abs() >= TELL_EVERY.unsigned_abs() {
+                account.told.set(left);
+                TAKEN.fetch_add(more, Ordering::Relaxed);
+            }
         }
     });
 }
@@ -69,19 +83,30 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
     }
 }
 
+/// Memory that the queries now running in this process have taken, in bytes, to a MiB each. Answers that are on their way
+/// are not in it.
+pub fn query_heap_bytes() -> u64 {
+    u64::try_from(TAKEN.load(Ordering::Relaxed)).unwrap_or(0)
+}
+
 /// Puts an account back as it was, however the work ends.
 struct Before {
     open: bool,
     left: isize,
-    keep_left: bool,
+    told: isize,
+    /// What the account opened with; none: it was opened before.
+    allowed: Option<isize>,
 }
 
 impl Drop for Before {
     fn drop(&mut self) {
         ACCOUNT.with(|account| {
             account.open.set(self.open);
-            if !self.keep_left {
+            if let Some(allowed) = self.allowed {
+                // What was told is gone with the query.
+                TAKEN.fetch_sub(allowed.wrapping_sub(account.told.get()), Ordering::Relaxed);
                 account.left.set(self.left);
+                account.told.set(self.told);
             }
         });
     }
@@ -92,10 +117,12 @@ fn set(open: bool, left: Option<isize>) -> Before {
         let before = Before {
             open: account.open.replace(open),
             left: account.left.get(),
-            keep_left: left.is_none(),
+            told: account.told.get(),
+            allowed: left,
         };
         if let Some(left) = left {
             account.left.set(left);
+            account.told.set(left);
         }
         before
     })
@@ -160,6 +187,24 @@ mod tests {
         });
         assert!(!is_used_up());
         assert_eq!(left(), usize::MAX);
+    }
+
+    #[test]
+    fn what_all_queries_take_is_told() {
+        assert_eq!(query_heap_bytes(), 0);
+        counted(10 << 20, || {
+            // SAFETY: as above.
+            unsafe {
+                let block = HEAP.alloc(layout(3 << 20));
+                assert_eq!(query_heap_bytes(), 3 << 20);
+                let other = std::thread::spawn(|| counted(10 << 20, || HEAP.alloc(layout(1 << 20)) as usize));
+                let other = other.join().unwrap();
+                assert_eq!(query_heap_bytes(), 3 << 20, "the other one has ended");
+                HEAP.dealloc(other as *mut u8, layout(1 << 20));
+                HEAP.dealloc(block, layout(3 << 20));
+            }
+        });
+        assert_eq!(query_heap_bytes(), 0);
     }
 
     #[test]

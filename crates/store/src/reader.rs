@@ -3,22 +3,23 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use access::{Caller, ProjectAccess, VisibleSet};
+use access::{Caller, Denial, Moment, ProjectAccess, VisibleSet};
 use heed::{RoTxn, WithoutTls};
-use model::{Digest, LogId, Offset, Partition, Position, ProjectId, Slug, TopicName};
+use model::{Day, Digest, LogId, Offset, Partition, Position, ProjectId, Slug, TopicName};
 use parking_lot::Mutex;
 
 use crate::change::{Facts, GraphState, Pending};
 use crate::environment::Shared;
 use crate::error::StoreError;
 use crate::read_rows;
+use crate::rights::{self, Rights};
 use crate::row::{AccessRow, Take, project_of};
 use crate::scope::Scope;
 use crate::tables::meta;
 use crate::writer::{Applied, offset, partition_key, status_key};
 
-/// How many scopes are remembered: the callers of the present epoch and of the one before.
-const REMEMBERED: usize = 4;
+/// How many callers' sets are remembered, the latest used.
+const REMEMBERED: usize = 32;
 
 struct Decided {
     visible: Arc<VisibleSet>,
@@ -61,6 +62,26 @@ impl Reader {
         })
     }
 
+    /// One of the remembered sets, which then is the latest used.
+    fn remembered(&self, of_this: impl Fn(&Decided) -> bool) -> Option<(Arc<VisibleSet>, Arc<Scope>)> {
+        let mut decided = self.decided.lock();
+        let at = decided.iter().rposition(of_this)?;
+        let found = decided.remove(at);
+        let both = (found.visible.clone(), found.scope.clone());
+        decided.push(found);
+        Some(both)
+    }
+
+    /// Keeps a set. Older ones of the same caller are of no use but to those who read them now.
+    fn remember(&self, new: Decided) {
+        let mut decided = self.decided.lock();
+        decided.retain(|d| d.visible.caller() != new.visible.caller());
+        if decided.len() >= REMEMBERED {
+            decided.remove(0);
+        }
+        decided.push(new);
+    }
+
     /// Bytes that the view takes on disk.
     pub fn disk_size(&self) -> Result<u64, StoreError> {
         Ok(self.shared.env.real_disk_size()?)
@@ -89,57 +110,62 @@ impl Snapshot {
         self.until
     }
 
-    /// What a caller may see at this moment.
-    pub fn visible(&self, caller: Caller) -> Result<Arc<VisibleSet>, StoreError> {
-        let decided = self.reader.decided.lock();
-        if let Some(known) = decided.iter().find(|d| self.is_of(&d.visible, caller)) {
-            return Ok(known.visible.clone());
+    /// What a caller may see at this moment, which is on `today`.
+    pub fn visible(&self, caller: &Caller, today: Day) -> Result<Arc<VisibleSet>, StoreError> {
+        let moment = Moment {
+            epoch: self.epoch,
+            today,
+        };
+        let of_this = |d: &Decided| d.visible.caller() == caller && d.visible.moment() == moment;
+        if let Some(known) = self.reader.remembered(of_this) {
+            return Ok(known.0);
         }
-        drop(decided);
+        let (tables, txn) = (&self.shared().tables, &self.txn);
+        let rights = Rights::load(tables, txn, caller.user())?;
         let mut facts = Vec::new();
-        for row in self.shared().tables.access.iter(&self.txn)? {
+        for row in tables.access.iter(txn)? {
             let (key, row) = row?;
-            if let Some(visibility) = AccessRow::read(row)?.visibility {
-                facts.push(ProjectAccess {
-                    project: project_of(key)?,
-                    visibility,
-                });
-            }
+            facts.extend(rights.of(tables, txn, project_of(key)?, &AccessRow::read(row)?)?);
         }
-        let visible = Arc::new(VisibleSet::decide(caller, self.epoch, facts));
-        let scope = Arc::new(Scope::load(&self.shared().tables, &self.txn, &visible)?);
-        let mut decided = self.reader.decided.lock();
-        if !decided.iter().any(|d| self.is_of(&d.visible, caller)) {
-            if decided.len() >= REMEMBERED {
-                decided.remove(0);
-            }
-            decided.push(Decided {
-                visible: visible.clone(),
-                scope,
-            });
-        }
+        let visible = Arc::new(VisibleSet::decide(caller.clone(), moment, facts));
+        let scope = Arc::new(Scope::load(tables, txn, &visible)?);
+        self.reader.remember(Decided {
+            visible: visible.clone(),
+            scope,
+        });
         Ok(visible)
     }
 
-    fn is_of(&self, visible: &VisibleSet, caller: Caller) -> bool {
-        visible.caller() == caller && visible.epoch() == self.epoch
+    /// What the decision about one project and one caller follows from; none: there is no such project.
+    pub fn rights(&self, caller: &Caller, project: ProjectId) -> Result<Option<ProjectAccess>, StoreError> {
+        let (tables, txn) = (&self.shared().tables, &self.txn);
+        match read_rows::access(tables, txn, project)? {
+            Some(row) => Rights::load(tables, txn, caller.user())?.of(tables, txn, project, &row),
+            None => Ok(None),
+        }
+    }
+
+    /// The record that the facts of a project are of.
+    pub fn source(&self, project: ProjectId) -> Result<Option<Position>, StoreError> {
+        rights::source(&self.shared().tables, &self.txn, project)
+    }
+
+    /// All denials, with the keys of their records.
+    pub fn denials(&self) -> Result<Vec<(String, Denial)>, StoreError> {
+        rights::denials(&self.shared().tables, &self.txn)
     }
 
     pub(crate) fn scope(&self, visible: &VisibleSet) -> Result<Arc<Scope>, StoreError> {
-        if visible.epoch() != self.epoch {
+        if visible.moment().epoch != self.epoch {
             return Err(StoreError::OtherEpoch {
-                set: visible.epoch(),
+                set: visible.moment().epoch,
                 snapshot: self.epoch,
             });
         }
-        let decided = self.reader.decided.lock();
-        if let Some(known) = decided
-            .iter()
-            .find(|d| std::ptr::eq(&*d.visible, visible) || *d.visible == *visible)
-        {
-            return Ok(known.scope.clone());
+        let same = |d: &Decided| std::ptr::eq(&*d.visible, visible) || *d.visible == *visible;
+        if let Some(known) = self.reader.remembered(same) {
+            return Ok(known.1);
         }
-        drop(decided);
         Ok(Arc::new(Scope::load(&self.shared().tables, &self.txn, visible)?))
     }
 

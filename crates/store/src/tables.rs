@@ -55,6 +55,12 @@ tables! {
     access,
     /// Project → facts.
     facts,
+    /// User and project → the first day without access.
+    members,
+    /// Key of the record → what is denied, to whom, below what.
+    denials,
+    /// Project → topic, partition and offset of the record that its facts are of.
+    sources,
     /// Slug and project → state version.
     slugs,
     /// Graph and hash of piece id → digest, triples.
@@ -83,6 +89,8 @@ pub(crate) mod meta {
     pub(crate) const NEXT_TERM: &[u8] = b"next-term";
     pub(crate) const NEXT_GRAPH: &[u8] = b"next-graph";
     pub(crate) const EPOCH: &[u8] = b"epoch";
+    /// How often facts or denials were written: the guard's own clock, beside the epoch.
+    pub(crate) const WRITTEN: &[u8] = b"facts-written";
     pub(crate) const FOREIGN: &[u8] = b"foreign-terms";
 }
 

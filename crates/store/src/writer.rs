@@ -138,6 +138,7 @@ impl WriteBatch<'_> {
         }
         let id = project.get().to_be_bytes();
         tables.facts.put(&mut self.txn, &id, &facts.write())?;
+        self.replace_members(project, before.as_ref(), facts)?;
         let (slug, visibility) = match &facts.live {
             Some(live) => {
                 let key = read_rows::slug_key(live.slug.as_str(), Some(project));
@@ -152,6 +153,10 @@ impl WriteBatch<'_> {
             slug,
             ..row
         })?;
+        if !tables.denials.is_empty(&self.txn)? {
+            // A later version may end a denial.
+            self.new_epoch = true;
+        }
         let waits = self
             .pending(project)?
             .is_some_and(|p| allows(Some(facts), p.state_version));
@@ -160,6 +165,7 @@ impl WriteBatch<'_> {
 
     /// Makes a project invisible whose facts cannot be read, until readable ones of a later version come.
     pub fn hide(&mut self, project: ProjectId) -> Result<(), StoreError> {
+        self.note_written()?;
         self.set_access(project, |row| AccessRow {
             visibility: None,
             ..row

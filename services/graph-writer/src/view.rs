@@ -1,11 +1,11 @@
 //! The view: takes a batch over in one transaction. No waiting, no network; the only place that writes.
 
-use events::{Covers, EventStatus, ProjectRecord};
-use model::{LogId, Position, ProjectId};
+use events::{Covers, EventStatus, ProjectRecord, ProjectState};
+use model::{AccessLevel, LogId, Position, ProjectId};
 use runtime::failpoint;
 use store::{
-    Facts, FactsApplied, GraphState, LargeLoad, LeftOut, LiveFacts, Needs, Pending, Piece, PieceKey,
-    ProjectNotes, StoreError, Verdict, WriteBatch, Writer, decide,
+    Facts, FactsApplied, FactsMember, GraphState, LargeLoad, LeftOut, LiveFacts, Needs, Pending, Piece,
+    PieceKey, ProjectNotes, StoreError, Verdict, WriteBatch, Writer, decide,
 };
 
 use crate::work::{Batch, Committed, GraphChange, GraphItem, Item};
@@ -206,6 +206,7 @@ fn facts(
         live: record.state.as_ref().map(|state| LiveFacts {
             slug: state.slug.clone(),
             visibility: state.visibility,
+            members: members(state),
         }),
         payload,
     };
@@ -227,6 +228,24 @@ fn facts(
         notes.answered.add(&record.envelope.covers, needs);
     })?;
     Ok(())
+}
+
+/// The members who may see the project. GitLab's levels below guest are none.
+fn members(state: &ProjectState) -> Vec<FactsMember> {
+    let reads = state
+        .members
+        .iter()
+        .filter(|member| member.access_level >= AccessLevel::GUEST);
+    reads
+        .map(|member| FactsMember {
+            user: member.user_id,
+            // A last day that cannot be read is over.
+            until: member
+                .expires_at
+                .as_deref()
+                .map(|day| day.parse().unwrap_or_default()),
+        })
+        .collect()
 }
 
 fn status(

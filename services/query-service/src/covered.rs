@@ -29,7 +29,7 @@ pub(crate) async fn wait(inner: &Arc<Inner>, caller: Caller, headers: &HeaderMap
     let deadline = Duration::from_secs(inner.config.position_seconds);
     let mut pause = FIRST;
     loop {
-        let open = open(inner, caller, &receipts).await?;
+        let open = open(inner, caller.clone(), &receipts).await?;
         let waited = inner.clock.monotonic().saturating_sub(began);
         if open.is_none() {
             inner
@@ -74,9 +74,9 @@ async fn open(inner: &Arc<Inner>, caller: Caller, receipts: &[Receipt]) -> Resul
         return Ok(None);
     }
     // After a change of facts the caller's set is made anew, which takes a while.
-    let reader = inner.reader.clone();
+    let (reader, today) = (inner.reader.clone(), inner.today());
     let hidden = tokio::task::spawn_blocking(move || {
-        let visible = reader.snapshot()?.visible(caller)?;
+        let visible = reader.snapshot()?.visible(&caller, today)?;
         let hidden = |project: &Option<ProjectId>| project.is_some_and(|project| !visible.contains(project));
         Ok::<_, StoreError>(projects.iter().position(hidden))
     });

@@ -138,7 +138,7 @@ async fn read<T: Send + 'static>(
     let (inner, caller): (Arc<Inner>, Caller) = (service.inner().clone(), service.caller(headers));
     let work = move || {
         let snapshot = inner.reader.snapshot()?;
-        let visible = snapshot.visible(caller)?;
+        let visible = snapshot.visible(&caller, inner.today())?;
         read(&inner, &snapshot, &visible)
     };
     tokio::task::spawn_blocking(work)

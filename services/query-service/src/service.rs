@@ -6,7 +6,7 @@ use access::Caller;
 use axum::Router;
 use axum::http::HeaderMap;
 use axum::routing::get;
-use model::Secret;
+use model::{Day, Secret};
 use runtime::http::AdminToken;
 use runtime::metrics::MetricError;
 use runtime::{Clock, Edges, Stop};
@@ -53,6 +53,13 @@ pub(crate) struct Inner {
     pub slots: Arc<Semaphore>,
     pub counters: Counters,
     pub clock: Arc<dyn Clock>,
+}
+
+impl Inner {
+    /// The day by which memberships are open or over.
+    pub(crate) fn today(&self) -> Day {
+        Day::of(self.clock.now())
+    }
 }
 
 impl std::fmt::Debug for QueryService {

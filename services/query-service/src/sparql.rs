@@ -218,7 +218,7 @@ fn evaluate(
     // Nobody to tell: the client is gone, and the first block will find out.
     let _ = head.send(written.content_type);
     let snapshot = work.inner.reader.snapshot()?;
-    let visible = snapshot.visible(work.caller)?;
+    let visible = snapshot.visible(&work.caller, work.inner.today())?;
     let limits = work.inner.config.query_limits();
     let rows = snapshot.query(&visible, &query, limits, &work.stop, |answer| {
         answer.write(written.rows, written.triples, writer)

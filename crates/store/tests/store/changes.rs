@@ -201,8 +201,12 @@ fn changes_leave_what_the_last_state_says() {
             sizes.iter().all(|size| *size == sizes[0]),
             "seed {seed}: {sizes:?}"
         );
-        let all = live.visible(Caller::Administrator).unwrap();
-        let same = fresh.visible(Caller::Administrator).unwrap();
+        let all = live
+            .visible(&Caller::Administrator, model::Day::default())
+            .unwrap();
+        let same = fresh
+            .visible(&Caller::Administrator, model::Day::default())
+            .unwrap();
         for id in world.keys() {
             assert_eq!(
                 live.content_digest(&all, *id).unwrap(),
@@ -211,10 +215,10 @@ fn changes_leave_what_the_last_state_says() {
             );
         }
         for caller in [Caller::Anonymous, Caller::Administrator] {
-            let merge = oracle(&world, caller);
+            let merge = oracle(&world, caller.clone());
             for shape in SHAPES.iter().filter(|shape| !shape.contains("?g {}")) {
                 assert_eq!(
-                    ask(&live, caller, shape),
+                    ask(&live, caller.clone(), shape),
                     ask_oracle(&merge, shape),
                     "seed {seed}, {shape}"
                 );
@@ -340,7 +344,9 @@ fn a_bad_piece_changes_nothing() {
         ask(&snapshot, Caller::Anonymous, "SELECT ?s ?p ?o { ?s ?p ?o }"),
         ["<urn:a:s> <urn:a:p> \"x\""]
     );
-    let visible = snapshot.visible(Caller::Anonymous).unwrap();
+    let visible = snapshot
+        .visible(&Caller::Anonymous, model::Day::default())
+        .unwrap();
     let applied = snapshot.applied(&visible, project(1)).unwrap().unwrap();
     assert_eq!(applied.generation, Generation::new(1));
 }

@@ -118,7 +118,9 @@ fn killed_at_any_instant() {
         assert_eq!(live.index_sizes().unwrap(), fresh.index_sizes().unwrap());
         assert_eq!(live.terms().unwrap(), fresh.terms().unwrap());
         let digest = |snapshot: &store::Snapshot| {
-            let visible = snapshot.visible(Caller::Anonymous).unwrap();
+            let visible = snapshot
+                .visible(&Caller::Anonymous, model::Day::default())
+                .unwrap();
             snapshot.content_digest(&visible, project(1)).unwrap()
         };
         assert_eq!(digest(&live), digest(&fresh), "round {round}");

@@ -12,5 +12,6 @@ mod crash;
 mod merge;
 mod opening;
 mod queries;
+mod rights;
 mod support;
 mod w3c;

@@ -173,13 +173,13 @@ fn answers_are_those_of_the_merge() {
         batch.commit().unwrap();
         let snapshot = reader.snapshot().unwrap();
         for caller in [Caller::Anonymous, Caller::Administrator] {
-            let oracle = oracle(&world, caller);
+            let oracle = oracle(&world, caller.clone());
             for shape in SHAPES {
                 if seed >= 200 && !dice.one_in(3) {
                     continue;
                 }
                 assert_eq!(
-                    ask(&snapshot, caller, shape),
+                    ask(&snapshot, caller.clone(), shape),
                     ask_oracle(&oracle, shape),
                     "seed {seed}, {caller:?}, {shape}\n{world:#?}"
                 );
@@ -198,7 +198,7 @@ fn answers_are_those_of_the_merge() {
                 let asked = format!("{head} {clauses} {body}");
                 let narrow = narrowed(&oracle, &clauses);
                 assert_eq!(
-                    ask(&snapshot, caller, &asked),
+                    ask(&snapshot, caller.clone(), &asked),
                     ask_oracle(&narrow, shape),
                     "seed {seed}, {caller:?}, {asked}\n{world:#?}"
                 );

@@ -77,7 +77,9 @@ fn positions_and_rows_are_read_back() {
         snapshot.rejects().unwrap(),
         [(position(3, 41), "cannot be read".to_owned())]
     );
-    let visible = snapshot.visible(Caller::Anonymous).unwrap();
+    let visible = snapshot
+        .visible(&Caller::Anonymous, model::Day::default())
+        .unwrap();
     assert_eq!(
         snapshot.statuses(&visible, project(1)).unwrap(),
         [("abc".to_owned(), b"row".to_vec())]
@@ -201,7 +203,9 @@ fn another_process_reads_while_one_writes() {
     let reader = reader.unwrap();
     let newest = || {
         let snapshot = reader.snapshot().unwrap();
-        let visible = snapshot.visible(Caller::Anonymous).unwrap();
+        let visible = snapshot
+            .visible(&Caller::Anonymous, model::Day::default())
+            .unwrap();
         let applied = snapshot.applied(&visible, project(1)).unwrap()?;
         // Quads and rows are of one moment.
         let said = ask(

@@ -94,10 +94,10 @@ fn few_visible_among_many() {
             if caller == Caller::Administrator && seed != 6 && seed != 8 {
                 continue;
             }
-            let merge = oracle(&world, caller);
+            let merge = oracle(&world, caller.clone());
             for shape in SHAPES {
                 assert_eq!(
-                    ask(&snapshot, caller, shape),
+                    ask(&snapshot, caller.clone(), shape),
                     ask_oracle(&merge, shape),
                     "seed {seed}, {shape}"
                 );
@@ -130,7 +130,9 @@ fn limits_end_a_query() {
     }
     batch.commit().unwrap();
     let snapshot = reader.snapshot().unwrap();
-    let visible = snapshot.visible(Caller::Anonymous).unwrap();
+    let visible = snapshot
+        .visible(&Caller::Anonymous, model::Day::default())
+        .unwrap();
     let ask = |text: &str, limits, stop: &Stop| {
         let query: Query = text.parse().unwrap();
         snapshot.query(&visible, &query, limits, stop, bag_of)
@@ -190,7 +192,9 @@ fn an_old_snapshot_ends() {
     }
     batch.commit().unwrap();
     let snapshot = reader.snapshot().unwrap();
-    let visible = snapshot.visible(Caller::Anonymous).unwrap();
+    let visible = snapshot
+        .visible(&Caller::Anonymous, model::Day::default())
+        .unwrap();
     let query: Query = "SELECT * { ?s ?p ?o }".parse().unwrap();
     let error = snapshot
         .query(&visible, &query, QueryLimits::NONE, &Stop::default(), bag_of)
@@ -209,7 +213,11 @@ fn a_set_is_good_for_its_own_facts_only() {
     let mut batch = writer.begin().unwrap();
     world[&project(1)].put_all(&mut batch, project(1));
     batch.commit().unwrap();
-    let before = reader.snapshot().unwrap().visible(Caller::Anonymous).unwrap();
+    let before = reader
+        .snapshot()
+        .unwrap()
+        .visible(&Caller::Anonymous, model::Day::default())
+        .unwrap();
     let known = world.get_mut(&project(1)).unwrap();
     known.version = 2;
     known.public = false;
@@ -225,5 +233,10 @@ fn a_set_is_good_for_its_own_facts_only() {
         matches!(error, QueryError::Store(store::StoreError::OtherEpoch { .. })),
         "{error}"
     );
-    assert!(snapshot.visible(Caller::Anonymous).unwrap().is_empty());
+    assert!(
+        snapshot
+            .visible(&Caller::Anonymous, model::Day::default())
+            .unwrap()
+            .is_empty()
+    );
 }

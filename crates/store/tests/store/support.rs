@@ -93,6 +93,7 @@ impl Known {
                 } else {
                     Visibility::Private
                 },
+                members: Vec::new(),
             }),
             payload: Vec::new(),
         }
@@ -243,7 +244,7 @@ pub fn bag_of(answer: Answer<'_>) -> Result<Bag, QueryError> {
 }
 
 pub fn ask(snapshot: &Snapshot, caller: Caller, query: &str) -> Bag {
-    let visible = snapshot.visible(caller).unwrap();
+    let visible = snapshot.visible(&caller, model::Day::default()).unwrap();
     let query: Query = query.parse().unwrap();
     snapshot
         .query(&visible, &query, QueryLimits::NONE, &Stop::default(), bag_of)

@@ -66,7 +66,9 @@ impl Files<'_> {
             query = query.with_dataset(default, case.named.clone());
         }
         let snapshot = self.reader.snapshot().unwrap();
-        let visible = snapshot.visible(Caller::Anonymous).unwrap();
+        let visible = snapshot
+            .visible(&Caller::Anonymous, model::Day::default())
+            .unwrap();
         snapshot
             .query(&visible, &query, QueryLimits::NONE, &Stop::default(), |answer| {
                 if case.result.ends_with(".csv") {

@@ -39,7 +39,11 @@ fn facts(slug: &str, version: u64, public: bool) -> anyhow::Result<Facts> {
     Ok(Facts {
         state_version: version,
         generation: version,
-        live: Some(LiveFacts { slug, visibility }),
+        live: Some(LiveFacts {
+            slug,
+            visibility,
+            members: Vec::new(),
+        }),
         payload: Vec::new(),
     })
 }
@@ -134,7 +138,7 @@ pub fn serve(
             _ => anyhow::bail!("`{command}` names no visible set that is there"),
         };
         let reply = if words[0] == "answer" {
-            answer(*query, &execute(&reader, *query, caller)?)
+            answer(*query, &execute(&reader, *query, &caller)?)
         } else {
             let times: usize = words
                 .get(2)
@@ -142,7 +146,7 @@ pub fn serve(
                 .parse()?;
             let (wall, cpu) = (Instant::now(), own_seconds());
             for _ in 0..times {
-                execute(&reader, *query, caller)?;
+                execute(&reader, *query, &caller)?;
             }
             let wall = wall.elapsed().as_secs_f64() / times as f64;
             let cpu = (own_seconds() - cpu) / times as f64;
@@ -173,10 +177,10 @@ fn publish(writer: &mut Writer, platform: Platform, public: Visible) -> anyhow::
 }
 
 /// Parses, takes a snapshot, evaluates, writes: all that a request would cost but the network.
-fn execute(reader: &Reader, query: Query, caller: Caller) -> anyhow::Result<Vec<u8>> {
+fn execute(reader: &Reader, query: Query, caller: &Caller) -> anyhow::Result<Vec<u8>> {
     let parsed = Parsed::parse(query.text, None)?;
     let snapshot = reader.snapshot()?;
-    let visible = snapshot.visible(caller)?;
+    let visible = snapshot.visible(caller, model::Day::default())?;
     let mut out = Vec::new();
     let format = if query.text.starts_with("ASK") {
         RowFormat::Json

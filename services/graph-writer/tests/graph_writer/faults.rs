@@ -21,7 +21,7 @@ async fn a_blob_store_that_is_down_blocks_one_partition_only() {
             .reader
             .snapshot()
             .unwrap()
-            .visible(Caller::Anonymous)
+            .visible(&Caller::Anonymous, model::Day::default())
             .unwrap()
             .len()
             == 2
@@ -45,7 +45,7 @@ async fn a_blob_store_that_is_down_blocks_one_partition_only() {
             .reader
             .snapshot()
             .unwrap()
-            .visible(Caller::Anonymous)
+            .visible(&Caller::Anonymous, model::Day::default())
             .unwrap()
             .len()
             == 3
@@ -151,7 +151,12 @@ async fn unreadable_records_hide_projects_and_keep_graphs() {
     rig.append(garbage(PROJECTS)).await;
     eventually("hidden", || names(&running.reader).is_empty()).await;
     let snapshot = running.reader.snapshot().unwrap();
-    assert!(snapshot.visible(Caller::Administrator).unwrap().is_empty());
+    assert!(
+        snapshot
+            .visible(&Caller::Administrator, model::Day::default())
+            .unwrap()
+            .is_empty()
+    );
     drop(snapshot);
     eventually("counted", || {
         running.count("renku_view_projects_hidden_total") == 1.0
@@ -249,7 +254,9 @@ async fn a_view_that_knows_more_than_the_log_is_built_anew() {
     })
     .await;
     let snapshot = running.reader.snapshot().unwrap();
-    let visible = snapshot.visible(Caller::Anonymous).unwrap();
+    let visible = snapshot
+        .visible(&Caller::Anonymous, model::Day::default())
+        .unwrap();
     assert!(
         snapshot
             .project_by_slug(&visible, &"a/z".parse().unwrap())

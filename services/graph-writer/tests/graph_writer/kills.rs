@@ -158,7 +158,11 @@ async fn commit_another_partition_between(folder: &Path, view: &Path) {
     let running = Running::start(view, Arc::new(bus.clone()), held.clone(), &config()).await;
     eventually("the facts are in", || {
         let snapshot = running.reader.snapshot().unwrap();
-        snapshot.visible(access::Caller::Anonymous).unwrap().len() == 2
+        snapshot
+            .visible(&access::Caller::Anonymous, model::Day::default())
+            .unwrap()
+            .len()
+            == 2
     })
     .await;
     let (record, named) = graph(1, 11, 10, None, &large, true);
@@ -327,7 +331,7 @@ async fn an_error_at_a_seam_ends_the_role_and_the_next_goes_on() {
         reader
             .snapshot()
             .unwrap()
-            .visible(access::Caller::Anonymous)
+            .visible(&access::Caller::Anonymous, model::Day::default())
             .unwrap()
             .is_empty()
     );

@@ -67,7 +67,7 @@ async fn a_graph_waits_for_its_facts() {
             .reader
             .snapshot()
             .unwrap()
-            .visible(Caller::Anonymous)
+            .visible(&Caller::Anonymous, model::Day::default())
             .unwrap()
             .len()
             == 1
@@ -136,7 +136,7 @@ async fn older_graphs_are_ignored_and_what_is_gone_is_gone() {
             .reader
             .snapshot()
             .unwrap()
-            .visible(Caller::Administrator)
+            .visible(&Caller::Administrator, model::Day::default())
             .unwrap()
             .is_empty()
     })

@@ -316,7 +316,7 @@ pub fn notes(reader: &Reader, id: i64) -> ProjectNotes {
 /// What a caller gets for a query, as CSV lines, sorted, without the head.
 pub fn ask(reader: &Reader, caller: Caller, query: &str) -> Vec<String> {
     let snapshot = reader.snapshot().unwrap();
-    let visible = snapshot.visible(caller).unwrap();
+    let visible = snapshot.visible(&caller, model::Day::default()).unwrap();
     let query: Query = query.parse().unwrap();
     let mut out = Vec::new();
     snapshot
@@ -347,7 +347,9 @@ pub fn names(reader: &Reader) -> Vec<String> {
 /// Digest of what a view says, and of what its index holds.
 pub fn digests(reader: &Reader) -> (String, Vec<String>) {
     let snapshot = reader.snapshot().unwrap();
-    let visible = snapshot.visible(Caller::Administrator).unwrap();
+    let visible = snapshot
+        .visible(&Caller::Administrator, model::Day::default())
+        .unwrap();
     let contents = visible
         .iter()
         .map(|project| snapshot.content_digest(&visible, project).unwrap().to_string());

@@ -111,6 +111,7 @@ impl Rig {
             live: Some(LiveFacts {
                 slug: state.slug.clone(),
                 visibility: state.visibility,
+                members: Vec::new(),
             }),
             payload: serde_json::to_vec(&state).unwrap(),
         };

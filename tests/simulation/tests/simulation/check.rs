@@ -81,7 +81,7 @@ pub fn check(world: &mut World) -> Result<(), String> {
     let snapshot = reader.snapshot().map_err(|e| e.to_string())?;
     let projects = world.ground.projects.lock().clone();
     let visible = snapshot
-        .visible(Caller::Administrator)
+        .visible(&Caller::Administrator, model::Day::default())
         .map_err(|e| e.to_string())?;
     for (id, project) in &projects {
         let applied = snapshot.applied(&visible, *id).map_err(|e| e.to_string())?;
@@ -248,7 +248,7 @@ fn the_log_agrees(world: &World, snapshot: &Snapshot) -> Result<(), String> {
     // Late enough for all clocks: nothing is left but last words.
     world.log.clean_up(world.now().plus(Duration::from_secs(60)));
     let visible = snapshot
-        .visible(Caller::Administrator)
+        .visible(&Caller::Administrator, model::Day::default())
         .map_err(|e| e.to_string())?;
     for facts in last_words::<ProjectRecord>(world, &PROJECTS)? {
         let id = facts.project_id;
