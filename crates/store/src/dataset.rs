@@ -187,7 +187,9 @@ impl Dataset<'_> {
             return None;
         }
         let project = ProjectId::new(name.value() as i64).ok()?;
-        self.0.scope.named_graphs(project)
+        let graphs = self.0.scope.named_graphs(project)?;
+        self.0.touched.project(project);
+        Some(graphs)
     }
 }
 
@@ -215,8 +217,11 @@ impl<'a> QueryableDataset<'a> for Dataset<'a> {
     }
 
     fn internal_named_graphs(&self) -> impl Iterator<Item = Result<TermId, ScanError>> + use<'a> {
-        let projects = self.0.scope.named_projects();
-        projects.into_iter().map(|project| Ok(project_node(project)))
+        let (view, projects) = (self.0.clone(), self.0.scope.named_projects());
+        projects.into_iter().map(move |project| {
+            view.touched.project(project);
+            Ok(project_node(project))
+        })
     }
 
     fn contains_internal_graph_name(&self, graph_name: &TermId) -> Result<bool, ScanError> {

@@ -67,6 +67,14 @@ pub enum StoreError {
         /// Of the snapshot.
         snapshot: u64,
     },
+    /// The guard found that the caller would have been given what is not his to see: a defect here, or damage.
+    #[error("project {project} was read for a caller ({caller}) who may not see it: the answer is withheld")]
+    Withheld {
+        /// Which.
+        project: model::ProjectId,
+        /// What kind of caller.
+        caller: &'static str,
+    },
     /// A piece's text breaks the rules of pieces.
     #[error("line {line} of piece {piece} of project {project}: {why}")]
     BadPiece {

@@ -15,6 +15,8 @@ mod dictionary;
 mod digest;
 mod environment;
 mod error;
+mod faults;
+mod guard;
 mod inline;
 mod interning;
 mod inventory;

@@ -1,5 +1,6 @@
 //! SPARQL queries over a caller's dataset.
 
+use std::rc::Rc;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use crate::bounded::{REPLACEABLE, bounded, replaceable};
 use crate::complexity::{self, TooComplex};
 use crate::dataset::Dataset;
 use crate::error::StoreError;
+use crate::guard::Guard;
 use crate::metered::{MeteredDataset, Watch, watched};
 use crate::read_rows;
 use crate::reader::Snapshot;
@@ -181,23 +183,43 @@ pub enum Answer<'a> {
 /// Rows of an answer.
 pub struct Rows<'a> {
     rows: oxigraph::sparql::QuerySolutionIter<'a>,
-    meter: Meter,
+    meter: Meter<'a>,
 }
 
 /// Triples of an answer; one may come more than once.
 pub struct Triples<'a> {
     triples: oxigraph::sparql::QueryTripleIter<'a>,
-    meter: Meter,
+    meter: Meter<'a>,
 }
 
-struct Meter {
+struct Meter<'a> {
     limits: QueryLimits,
     given: u64,
+    watched: Watched<'a>,
 }
 
-impl Meter {
+/// A query's view and who looks after it.
+#[derive(Clone)]
+struct Watched<'a> {
+    view: Rc<View<'a>>,
+    guard: Rc<Guard<'a>>,
+}
+
+impl Watched<'_> {
+    /// To be called before anything is given away.
+    #[inline]
+    fn check(&self) -> Result<(), StoreError> {
+        if self.view.touched.is_new() {
+            self.guard.check(&self.view.touched)?;
+        }
+        Ok(())
+    }
+}
+
+impl Meter<'_> {
     fn pass<T>(&mut self, item: Result<T, QueryEvaluationError>) -> Result<T, QueryError> {
         let item = item.map_err(|error| failure(error, self.limits))?;
+        self.watched.check()?;
         self.given += 1;
         if self.given > self.limits.rows {
             return Err(QueryError::Rows(self.limits.rows));
@@ -276,8 +298,11 @@ impl Snapshot {
             stop: stop.clone(),
             memory: limits.memory,
         };
-        let view = View::new(self, scope, bounds)?;
-        watched(watch, || evaluate(view, query, limits, take))
+        let looked_after = Watched {
+            view: View::new(self, scope, bounds)?.into(),
+            guard: Guard::of(self, visible)?.into(),
+        };
+        watched(watch, || evaluate(looked_after, query, limits, take))
             .unwrap_or_else(|ended| Err(ended_by(ended, limits)))
     }
 
@@ -304,7 +329,7 @@ impl Snapshot {
 }
 
 fn evaluate<T>(
-    view: View<'_>,
+    watched: Watched<'_>,
     query: &Query,
     limits: QueryLimits,
     take: impl FnOnce(Answer<'_>) -> Result<T, QueryError>,
@@ -315,13 +340,20 @@ fn evaluate<T>(
     // The dataset is narrowed already; the engine's own way would give equal triples of several graphs several times.
     *prepared.dataset_mut() = Default::default();
     let results = prepared
-        .on_queryable_dataset(MeteredDataset(Dataset(view.into())))
+        .on_queryable_dataset(MeteredDataset(Dataset(watched.view.clone())))
         .execute()
         .map_err(|error| failure(error, limits))?;
-    let meter = Meter { limits, given: 0 };
-    take(match results {
+    let meter = Meter {
+        limits,
+        given: 0,
+        watched: watched.clone(),
+    };
+    watched.check()?;
+    let taken = take(match results {
         QueryResults::Solutions(rows) => Answer::Rows(rows.variables().to_vec(), Rows { rows, meter }),
         QueryResults::Boolean(truth) => Answer::Truth(truth),
         QueryResults::Graph(triples) => Answer::Triples(Triples { triples, meter }),
-    })
+    })?;
+    watched.check()?;
+    Ok(taken)
 }

@@ -11,6 +11,8 @@ use parking_lot::Mutex;
 use crate::change::{Facts, GraphState, Pending};
 use crate::environment::Shared;
 use crate::error::StoreError;
+use crate::faults::{self, Fault};
+use crate::guard::{Book, Guard};
 use crate::read_rows;
 use crate::rights::{self, Rights};
 use crate::row::{AccessRow, Take, project_of};
@@ -31,6 +33,7 @@ struct Decided {
 pub struct Reader {
     shared: Arc<Shared>,
     decided: Arc<Mutex<Vec<Decided>>>,
+    book: Book,
 }
 
 impl Reader {
@@ -38,6 +41,7 @@ impl Reader {
         Self {
             shared,
             decided: Arc::default(),
+            book: Book::default(),
         }
     }
 
@@ -106,6 +110,10 @@ impl Snapshot {
         &self.reader.shared
     }
 
+    pub(crate) fn book(&self) -> &Book {
+        &self.reader.book
+    }
+
     pub(crate) fn until(&self) -> Instant {
         self.until
     }
@@ -126,6 +134,11 @@ impl Snapshot {
         for row in tables.access.iter(txn)? {
             let (key, row) = row?;
             facts.extend(rights.of(tables, txn, project_of(key)?, &AccessRow::read(row)?)?);
+        }
+        if faults::is_on(Fault::Decision) {
+            for access in &mut facts {
+                access.visibility = model::Visibility::Public;
+            }
         }
         let visible = Arc::new(VisibleSet::decide(caller.clone(), moment, facts));
         let scope = Arc::new(Scope::load(tables, txn, &visible)?);
@@ -182,10 +195,11 @@ impl Snapshot {
 
     /// The facts of a visible project.
     pub fn facts(&self, visible: &VisibleSet, project: ProjectId) -> Result<Option<Facts>, StoreError> {
-        match visible.contains(project) {
-            true => read_rows::facts(&self.shared().tables, &self.txn, project),
-            false => Ok(None),
+        if !visible.contains(project) {
+            return Ok(None);
         }
+        Guard::of(self, visible)?.pass(project)?;
+        read_rows::facts(&self.shared().tables, &self.txn, project)
     }
 
     /// What is applied of a visible project.
@@ -194,10 +208,11 @@ impl Snapshot {
         visible: &VisibleSet,
         project: ProjectId,
     ) -> Result<Option<GraphState>, StoreError> {
-        match visible.contains(project) {
-            true => read_rows::applied(&self.shared().tables, &self.txn, project),
-            false => Ok(None),
+        if !visible.contains(project) {
+            return Ok(None);
         }
+        Guard::of(self, visible)?.pass(project)?;
+        read_rows::applied(&self.shared().tables, &self.txn, project)
     }
 
     /// Name and row of every status of a visible project, by name.
@@ -209,6 +224,7 @@ impl Snapshot {
         if !visible.contains(project) {
             return Ok(Vec::new());
         }
+        Guard::of(self, visible)?.pass(project)?;
         let prefix = status_key(project, "");
         let mut statuses = Vec::new();
         for row in self.shared().tables.status.prefix_iter(&self.txn, &prefix)? {

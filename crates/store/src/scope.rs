@@ -7,9 +7,10 @@ use heed::RoTxn;
 use model::ProjectId;
 
 use crate::error::StoreError;
+use crate::faults::{self, Fault};
 use crate::order::Gid;
 use crate::read_rows;
-use crate::row::GraphRow;
+use crate::row::{GraphRow, project_of};
 use crate::sorted::Kept;
 use crate::tables::Tables;
 
@@ -81,7 +82,15 @@ impl Scope {
         let mut projects = Vec::with_capacity(visible.len());
         let (mut default, mut named) = (GraphSet::default(), GraphSet::default());
         let mut by_graph = Vec::new();
-        for project in visible.iter() {
+        let mut projects_of = visible.iter().collect::<Vec<_>>();
+        if faults::is_on(Fault::Graphs) {
+            projects_of = tables
+                .access
+                .iter(txn)?
+                .map(|row| project_of(row?.0))
+                .collect::<Result<_, StoreError>>()?;
+        }
+        for project in projects_of {
             let Some(row) = read_rows::access(tables, txn, project)? else {
                 continue;
             };

@@ -13,6 +13,8 @@ use spareval::ExpressionTerm;
 
 use crate::dictionary;
 use crate::error::StoreError;
+use crate::faults::{self, Fault};
+use crate::guard::Touched;
 use crate::inline::{inline, outline};
 use crate::lexical::{read_term, write_literal};
 use crate::memory;
@@ -90,6 +92,8 @@ pub(crate) struct View<'a> {
     pub(crate) tables: Tables,
     pub(crate) txn: &'a RoTxn<'a>,
     pub(crate) scope: Arc<Scope>,
+    /// What this query has read from.
+    pub(crate) touched: Touched,
     names: &'a Names,
     /// Whether any repository names a project by its text.
     pub(crate) has_foreign: bool,
@@ -134,6 +138,7 @@ impl<'a> View<'a> {
             tables: shared.tables,
             txn: &snapshot.txn,
             scope,
+            touched: Touched::default(),
             look_at,
             quads: Default::default(),
             names: &shared.names,
@@ -278,8 +283,10 @@ impl<'a> View<'a> {
     fn project_term(&self, below: &str) -> Result<Option<TermId>, StoreError> {
         for (slug, rest) in Names::slug_readings(below) {
             let Ok(slug) = slug.parse::<Slug>() else { continue };
-            let project = read_rows::project_of_slug(&self.tables, self.txn, &slug, |p| self.scope.sees(p))?;
+            let seen = |project| self.scope.sees(project) || faults::is_on(Fault::Names);
+            let project = read_rows::project_of_slug(&self.tables, self.txn, &slug, seen)?;
             let Some(project) = project else { continue };
+            self.touched.project(project);
             if rest.is_empty() {
                 return Ok(Some(project_node(project)));
             }
@@ -333,6 +340,7 @@ impl<'a> View<'a> {
     }
 
     fn iri_below(&self, project: ProjectId, suffix: &str) -> Result<NamedNode, StoreError> {
+        self.touched.project(project);
         let row = read_rows::access(&self.tables, self.txn, project)?
             .filter(|row| !row.slug.is_empty())
             .ok_or(StoreError::Damaged("a project's node has no slug"))?;

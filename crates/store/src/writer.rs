@@ -9,6 +9,7 @@ use crate::change::{Difference, Facts, GraphState, Pending, Piece, PieceKey, all
 use crate::dictionary::Dictionary;
 use crate::environment::{Shared, WriterLock};
 use crate::error::StoreError;
+use crate::faults::{self, Fault};
 use crate::interning::{self, TermCache};
 use crate::order::Gid;
 use crate::quads::QuadChanges;
@@ -437,7 +438,7 @@ impl WriteBatch<'_> {
         self.quads.finish(tables, &mut self.txn, &mut self.dictionary)?;
         self.dictionary.save(tables, &mut self.txn)?;
         tables.set_number(&mut self.txn, meta::NEXT_GRAPH, self.next_graph)?;
-        if self.new_epoch {
+        if self.new_epoch && !faults::is_on(Fault::Epoch) {
             let epoch = tables.number(&self.txn, meta::EPOCH)?;
             tables.set_number(&mut self.txn, meta::EPOCH, epoch + 1)?;
         }
