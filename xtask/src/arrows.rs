@@ -1,7 +1,7 @@
 use crate::metadata::Workspace;
 
 /// Which of our crates each of our libraries and roles may use. Arrows point down only, and roles never use each other:
-/// `services/*` ► `bus` `blobs` `store` `repos` `gitlab` `auth` `runtime` ► `events` `metadata` `access` ► `rdf` ► `model`.
+/// `services/*` ► `groups` ► `bus` `blobs` `store` `repos` `gitlab` `auth` `runtime` ► `events` `metadata` `access` ► `rdf` ► `model`.
 const ARROWS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("rdf", &["model"]),
@@ -15,12 +15,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("gitlab", &["model"]),
     ("auth", &["access", "model"]),
     ("runtime", &["model"]),
+    ("groups", &["bus", "runtime", "model"]),
 ];
 
 /// Roles may use these, and no role.
 const FOR_ROLES: &[&str] = &[
-    "access", "auth", "blobs", "bus", "events", "gitlab", "metadata", "model", "rdf", "repos", "runtime",
-    "store",
+    "access", "auth", "blobs", "bus", "events", "gitlab", "groups", "metadata", "model", "rdf", "repos",
+    "runtime", "store",
 ];
 
 const ROLES: &[&str] = &[

@@ -48,6 +48,17 @@ impl Health {
         self.shared.lock().stopping = true;
     }
 
+    /// Which components there are, and whether each is ready. None is while the process is going.
+    pub fn components(&self) -> Vec<(String, bool)> {
+        let state = self.shared.lock();
+        let ready = |why: &Option<String>| why.is_none() && !state.stopping;
+        state
+            .components
+            .iter()
+            .map(|(name, why)| (name.clone(), ready(why)))
+            .collect()
+    }
+
     /// The state of everything.
     pub fn readiness(&self) -> Readiness {
         let state = self.shared.lock();

@@ -5,11 +5,13 @@
 
 pub mod clock;
 pub mod config;
+pub mod disk;
 mod edges;
 pub mod failpoint;
 pub mod health;
 pub mod http;
 pub mod metrics;
+pub mod process;
 pub mod randomness;
 pub mod signals;
 pub mod stop;

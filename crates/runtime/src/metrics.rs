@@ -1,15 +1,16 @@
 //! Metrics from a catalogue: each role declares its metrics once, as [`MetricSpec`]s; names, help and labels in the
 //! exposition and in `docs/metrics.md` both come from there.
 //!
-//! Rules: names start with `renku_`, seconds and bytes are the units, counters end in `_total`, labels have few values
-//! and never a slug, a name or a token.
+//! Rules: names start with `renku_` (or `process_`, for what every Prometheus client tells), seconds and bytes are the
+//! units, counters end in `_total`, labels have few values and never a slug, a name or a token. Counters and histograms
+//! without labels are there from the start, as 0.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use prometheus::core::Collector;
-pub use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+pub use prometheus::{CounterVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use prometheus::{HistogramOpts, Opts, Registry, TextEncoder};
 
 /// One metric of a role.
@@ -101,11 +102,14 @@ pub struct Metrics {
 struct Shared {
     registry: Registry,
     known: Mutex<BTreeMap<&'static str, Known>>,
+    /// Run before each exposition.
+    settings: Mutex<Vec<Box<dyn Fn() + Send + Sync>>>,
 }
 
 #[derive(Clone)]
 enum Known {
     Counter(IntCounterVec),
+    Fractions(CounterVec),
     Gauge(IntGaugeVec),
     Histogram(HistogramVec),
 }
@@ -130,6 +134,15 @@ impl Metrics {
         }
     }
 
+    /// The counter of the spec, by label values, when it does not count whole things.
+    pub fn fraction_counter(&self, spec: &MetricSpec) -> Result<CounterVec, MetricError> {
+        let of_spec = || CounterVec::new(Opts::new(spec.name, spec.help), spec.labels);
+        match self.register_as(spec, |_| of_spec().map(Known::Fractions))? {
+            Known::Fractions(counter) => Ok(counter),
+            _ => Err(wrong_kind(spec, "counter")),
+        }
+    }
+
     /// The gauge of the spec, by label values.
     pub fn gauge(&self, spec: &MetricSpec) -> Result<IntGaugeVec, MetricError> {
         match self.register(spec)? {
@@ -147,6 +160,14 @@ impl Metrics {
     }
 
     fn register(&self, spec: &MetricSpec) -> Result<Known, MetricError> {
+        self.register_as(spec, Known::of)
+    }
+
+    fn register_as(
+        &self,
+        spec: &MetricSpec,
+        make: impl FnOnce(&MetricSpec) -> Result<Known, prometheus::Error>,
+    ) -> Result<Known, MetricError> {
         let mut known = self.shared.known.lock();
         if let Some(metric) = known.get(spec.name) {
             return Ok(metric.clone());
@@ -155,34 +176,60 @@ impl Metrics {
             name: spec.name,
             source,
         };
-        let metric = match spec.kind {
-            MetricKind::Counter => Known::Counter(
-                IntCounterVec::new(Opts::new(spec.name, spec.help), spec.labels).map_err(refused)?,
-            ),
-            MetricKind::Gauge => {
-                Known::Gauge(IntGaugeVec::new(Opts::new(spec.name, spec.help), spec.labels).map_err(refused)?)
-            }
-            MetricKind::Histogram(buckets) => Known::Histogram(
-                HistogramVec::new(
-                    HistogramOpts::new(spec.name, spec.help).buckets(buckets.to_vec()),
-                    spec.labels,
-                )
-                .map_err(refused)?,
-            ),
-        };
-        let collector: Box<dyn Collector> = match &metric {
-            Known::Counter(counter) => Box::new(counter.clone()),
-            Known::Gauge(gauge) => Box::new(gauge.clone()),
-            Known::Histogram(histogram) => Box::new(histogram.clone()),
-        };
-        self.shared.registry.register(collector).map_err(refused)?;
+        let metric = make(spec).map_err(refused)?;
+        let registered = self.shared.registry.register(metric.collector());
+        registered.map_err(refused)?;
+        if spec.labels.is_empty() {
+            metric.appear();
+        }
         known.insert(spec.name, metric.clone());
         Ok(metric)
     }
 
+    /// Has `set` run before each exposition: for gauges that are looked up rather than kept. It must be quick, and must not
+    /// hold these metrics, which hold it.
+    pub fn before_exposition(&self, set: impl Fn() + Send + Sync + 'static) {
+        self.shared.settings.lock().push(Box::new(set));
+    }
+
     /// The exposition in Prometheus's text format.
     pub fn exposition(&self) -> Result<String, prometheus::Error> {
+        // Under the lock, so that no two of them run at once.
+        self.shared.settings.lock().iter().for_each(|set| set());
         TextEncoder::new().encode_to_string(&self.shared.registry.gather())
+    }
+}
+
+impl Known {
+    fn of(spec: &MetricSpec) -> Result<Self, prometheus::Error> {
+        let opts = Opts::new(spec.name, spec.help);
+        match spec.kind {
+            MetricKind::Counter => IntCounterVec::new(opts, spec.labels).map(Self::Counter),
+            MetricKind::Gauge => IntGaugeVec::new(opts, spec.labels).map(Self::Gauge),
+            MetricKind::Histogram(buckets) => {
+                let opts = HistogramOpts::new(spec.name, spec.help).buckets(buckets.to_vec());
+                HistogramVec::new(opts, spec.labels).map(Self::Histogram)
+            }
+        }
+    }
+
+    fn collector(&self) -> Box<dyn Collector> {
+        match self {
+            Self::Counter(counter) => Box::new(counter.clone()),
+            Self::Fractions(counter) => Box::new(counter.clone()),
+            Self::Gauge(gauge) => Box::new(gauge.clone()),
+            Self::Histogram(histogram) => Box::new(histogram.clone()),
+        }
+    }
+
+    /// Makes the one series of a metric without labels, but for a gauge: nobody knows yet what it stands at.
+    fn appear(&self) {
+        match self {
+            Self::Counter(counter) => drop(counter.with_label_values::<&str>(&[])),
+            Self::Fractions(counter) => drop(counter.with_label_values::<&str>(&[])),
+            Self::Histogram(histogram) => drop(histogram.with_label_values::<&str>(&[])),
+            Self::Gauge(_) => {}
+        }
     }
 }
 
@@ -219,7 +266,10 @@ pub fn catalogue_faults(specs: &[MetricSpec]) -> Vec<String> {
     let mut seen = std::collections::BTreeSet::new();
     for spec in specs {
         let counts = matches!(spec.kind, MetricKind::Counter);
-        if !spec.name.starts_with("renku_") {
+        if !["renku_", "process_"]
+            .iter()
+            .any(|prefix| spec.name.starts_with(prefix))
+        {
             faults.push(format!("{} does not start with renku_", spec.name));
         }
         if counts != spec.name.ends_with("_total") {
@@ -269,6 +319,29 @@ mod tests {
             markdown(&[HOOKS])
                 .contains("| `renku_test_hooks_total` | counter | `outcome` | Hooks by outcome. |")
         );
+    }
+
+    #[test]
+    fn what_has_no_labels_is_there_from_the_start() {
+        let metrics = Metrics::new();
+        let bare = |name, kind| MetricSpec {
+            name,
+            kind,
+            help: "x",
+            labels: &[],
+        };
+        metrics
+            .counter(&bare("renku_a_total", MetricKind::Counter))
+            .unwrap();
+        metrics
+            .histogram(&bare("renku_b_seconds", MetricKind::Histogram(SECONDS)))
+            .unwrap();
+        let gauge = metrics.gauge(&bare("renku_c", MetricKind::Gauge)).unwrap();
+        let text = metrics.exposition().unwrap();
+        assert!(text.contains("renku_a_total 0") && text.contains("renku_b_seconds_count 0"));
+        assert!(!text.contains("renku_c"));
+        metrics.before_exposition(move || gauge.with_label_values::<&str>(&[]).set(7));
+        assert!(metrics.exposition().unwrap().contains("renku_c 7"));
     }
 
     #[test]

@@ -21,13 +21,15 @@ pub const TRACEPARENT: &str = "traceparent";
 pub struct NotATraceparent;
 
 impl TraceContext {
-    /// Starts a new trace.
-    pub fn root(randomness: &dyn Randomness) -> Self {
+    /// Starts a new trace. `sample`: the share of traces, 0 to 1, that are told; a trace's id decides.
+    pub fn sampled_root(randomness: &dyn Randomness, sample: f64) -> Self {
         // An id of zero is invalid by the specification.
+        let trace_id = randomness.bits128().max(1);
+        let place = (trace_id as u64 >> 11) as f64 / (1u64 << 53) as f64;
         Self {
-            trace_id: randomness.bits128().max(1),
+            trace_id,
             span_id: randomness.bits64().max(1),
-            sampled: true,
+            sampled: place < sample,
         }
     }
 
@@ -40,12 +42,32 @@ impl TraceContext {
         }
     }
 
+    /// Starts a new trace that is told.
+    pub fn root(randomness: &dyn Randomness) -> Self {
+        Self::sampled_root(randomness, 1.0)
+    }
+
     /// Goes on with the caller's trace if the header is one, else starts one.
     pub fn from_header(header: Option<&str>, randomness: &dyn Randomness) -> Self {
         match header.and_then(|text| text.parse::<Self>().ok()) {
             Some(parent) => parent.child(randomness),
             None => Self::root(randomness),
         }
+    }
+
+    /// Are the spans of this trace told?
+    pub const fn is_sampled(&self) -> bool {
+        self.sampled
+    }
+
+    /// As OpenTelemetry writes it.
+    pub const fn trace_id_bytes(&self) -> [u8; 16] {
+        self.trace_id.to_be_bytes()
+    }
+
+    /// As OpenTelemetry writes it.
+    pub const fn span_id_bytes(&self) -> [u8; 8] {
+        self.span_id.to_be_bytes()
     }
 
     /// The trace's id in hex, as logs show it.
@@ -108,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_starts_a_trace() {
+    fn anything_else_is_none() {
         let bad = [
             "",
             "00",
@@ -120,11 +142,13 @@ mod tests {
         for text in bad {
             assert!(text.parse::<TraceContext>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_share_is_told() {
         let source = SeededRandomness::new(1);
-        assert!(
-            TraceContext::from_header(Some("nonsense"), &source)
-                .to_string()
-                .starts_with("00-")
-        );
+        let told = |share: f64| (0..1_000).filter(|_| TraceContext::sampled_root(&source, share).is_sampled()).count();
+        assert_eq!((told(0.0), told(1.0)), (0, 1_000));
+        assert!((200..300).contains(&told(0.25)));
     }
 }

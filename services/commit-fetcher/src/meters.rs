@@ -1,4 +1,3 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use bus::worker::WorkerEvent;
@@ -59,7 +58,7 @@ const PARKED: MetricSpec = MetricSpec {
 const IN_FLIGHT: MetricSpec = MetricSpec {
     name: "renku_fetcher_in_flight",
     kind: MetricKind::Gauge,
-    help: "Push events that wait in this process or are worked on.",
+    help: "Records in hand: push events that wait in this process or are worked on, and the role's own output while it is read back.",
     labels: &[],
 };
 const PROJECTS: MetricSpec = MetricSpec {
@@ -200,8 +199,8 @@ impl Meters {
     }
 
     /// What the worker loop tells: counted, and logged where an operator should see it.
-    pub(crate) fn observer(self) -> Arc<dyn Fn(WorkerEvent<'_>) + Send + Sync> {
-        Arc::new(move |event| match event {
+    pub(crate) fn observer(self) -> impl Fn(WorkerEvent<'_>) + Send + Sync + 'static {
+        move |event| match event {
             WorkerEvent::Retried {
                 key,
                 owner,
@@ -232,10 +231,10 @@ impl Meters {
                     "push events parked"
                 );
             }
-            WorkerEvent::InFlight { records, .. } => {
+            WorkerEvent::InFlight(hand) => {
                 self.in_flight
                     .with_label_values::<&str>(&[])
-                    .set(i64::try_from(records).unwrap_or(i64::MAX));
+                    .set(i64::try_from(hand.records()).unwrap_or(i64::MAX));
             }
             // What was lost of the output is triple-generator's to miss.
             WorkerEvent::Lost(assignment) if !is_output(&assignment.position.topic) => {
@@ -247,7 +246,7 @@ impl Meters {
                 );
             }
             _ => {}
-        })
+        }
     }
 }
 

@@ -2,9 +2,10 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::worker::{Lane, Source, WorkerConfig, WorkerEdges};
+use bus::worker::{Lane, Source, WorkerConfig};
 use events::{COMMITS, PROJECTS, PUSH_EVENTS, PUSH_EVENTS_BACKFILL};
-use runtime::{Component, Edges, Tasks};
+use groups::Membership;
+use runtime::{Edges, Tasks};
 use serde::{Deserialize, Serialize};
 
 use crate::look::Patience;
@@ -171,10 +172,7 @@ pub enum BuildError {
 #[derive(Debug)]
 pub struct CommitFetcher {
     fetcher: Arc<Fetcher>,
-    sources: Sources,
-    worker: WorkerConfig,
-    edges: Edges,
-    health: Component,
+    membership: Membership,
 }
 
 /// Checks the settings and puts the role together. Nothing is started and nothing is asked.
@@ -186,35 +184,20 @@ pub fn build(config: &Config, sources: Sources, edges: &Edges) -> Result<CommitF
         refused_most: Duration::from_secs(config.refused_most_seconds),
     };
     let cached = NonZeroUsize::new(config.cached_sections).unwrap_or(NonZeroUsize::MIN);
-    let fetcher = Fetcher::new(sources.clone(), patience, cached, edges)?;
+    let bus = sources.bus.clone();
+    let fetcher = Fetcher::new(sources, patience, cached, edges)?;
     let member = format!("{ROLE}-{:016x}", edges.randomness.bits64());
     Ok(CommitFetcher {
         fetcher: Arc::new(fetcher),
-        sources,
-        worker: config.worker(member),
-        edges: edges.clone(),
-        health: edges.health.component(ROLE),
+        membership: Membership::new(config.worker(member), bus, edges)?,
     })
 }
 
 impl CommitFetcher {
-    /// Starts the role's task in the group. It ends on the group's stop, after the looks in hand.
+    /// Starts the role's tasks in the group. They end on the group's stop, after the looks in hand.
     pub fn run(self, tasks: &Tasks) {
-        let stop = tasks.stop().clone();
-        let (clock, randomness) = (self.edges.clock.clone(), self.edges.randomness.clone());
-        let edges = WorkerEdges {
-            bus: self.sources.bus.clone(),
-            now: Arc::new(move || clock.now()),
-            spread: Arc::new(move || randomness.below(1 << 20) as f64 / (1u64 << 20) as f64),
-            observe: self.fetcher.meters().clone().observer(),
-        };
-        tasks.spawn_service(ROLE, async move {
-            self.health.ready();
-            let stopped = async move { stop.requested().await };
-            let ended = bus::worker::run(edges, self.worker, self.fetcher, stopped).await;
-            self.health.not_ready("stopped");
-            ended
-        });
+        let observe = self.fetcher.meters().clone().observer();
+        self.membership.run(self.fetcher, observe, tasks);
     }
 }
 

@@ -16,8 +16,6 @@ use crate::writing::{Lane, Order};
 /// Waits between tries.
 pub(crate) const FIRST_WAIT: Duration = Duration::from_millis(100);
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(10);
-/// How often, at most, the lag is measured.
-const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
 /// What every follower of a topic has.
 pub(crate) struct Following {
@@ -32,7 +30,6 @@ pub(crate) struct Following {
     pub counters: Counters,
     pub edges: Edges,
     pub stop: Stop,
-    pub measured: Option<Duration>,
 }
 
 impl Following {
@@ -59,25 +56,9 @@ impl Following {
     }
 
     /// These positions are applied.
-    pub(crate) async fn applied(&mut self, positions: &[Position]) {
+    pub(crate) fn applied(&mut self, positions: &[Position]) {
         self.progress.note(positions);
         self.tell(None);
-        let now = self.edges.clock.monotonic();
-        if self
-            .measured
-            .is_none_or(|then| now.saturating_sub(then) >= MEASURE_EVERY)
-        {
-            self.measured = Some(now);
-            if let Ok(extents) = self.bus.extents(&self.topic).await {
-                let lag = self
-                    .progress
-                    .behind(extents.iter().map(|extent| (extent.partition, extent.end)));
-                self.counters
-                    .lag
-                    .with_label_values(&[self.part])
-                    .set(i64::try_from(lag).unwrap_or(i64::MAX));
-            }
-        }
     }
 
     /// Says whether this part works; `blocked`: why not.
@@ -137,7 +118,7 @@ impl Follower {
                 return Err(error.into());
             }
             failpoint!("graph-writer.before-next-poll")?;
-            following.applied(&positions).await;
+            following.applied(&positions);
         }
         Ok(())
     }

@@ -204,7 +204,7 @@ impl Graphs {
             })
             .await;
         }
-        self.following.applied(&free).await;
+        self.following.applied(&free);
         self.tell();
         Ok(())
     }
@@ -350,7 +350,7 @@ impl Graphs {
             (Waiting::Partition(partition), Ok(())) => {
                 self.blocked.remove(&waiting);
                 self.following.reader.resume(&[self.slot(partition)]);
-                self.following.applied(&loaded.positions).await;
+                self.following.applied(&loaded.positions);
             }
             (Waiting::Project(project), Ok(())) => self.concluded(project),
             (Waiting::Partition(partition), Err(why)) => {

@@ -15,6 +15,7 @@ mod content;
 mod decode;
 mod follow;
 mod graphs;
+mod lag;
 mod large;
 mod metrics;
 mod prepare;

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::decode;
 use crate::follow::{Follower, Following};
 use crate::graphs::Graphs;
+use crate::lag::Lag;
 use crate::large::Loading;
 use crate::metrics::Counters;
 use crate::prepare::Preparer;
@@ -137,6 +138,17 @@ impl GraphWriter {
             (Some(graphs), Some(status), Some(facts)) => (graphs, status, facts),
             _ => return Err("a topic is not followed".into()),
         };
+        let lag = Lag {
+            bus: self.bus.clone(),
+            inventory: self.inventory.clone(),
+            clock: self.edges.clock.clone(),
+            counters: self.counters.clone(),
+            topics: [FACTS, GRAPHS, STATUS]
+                .into_iter()
+                .zip([PROJECTS, PROJECT_GRAPHS, EVENT_STATUS])
+                .collect(),
+            stop: stop.clone(),
+        };
         let writing = Writing {
             view: Arc::new(Mutex::new(self.view)),
             inventory: self.inventory,
@@ -162,6 +174,7 @@ impl GraphWriter {
         };
         tasks.spawn_service("write", writing.run());
         tasks.spawn_service("load", loading.run());
+        tasks.spawn_service("lag", lag.run());
         tasks.spawn_service(FACTS, item(facts, decode::facts).run());
         tasks.spawn_service(STATUS, item(status, decode::status).run());
         tasks.spawn_service(GRAPHS, Graphs::new(graphs, preparer, woken, job, loaded).run());
@@ -237,7 +250,6 @@ impl GraphWriter {
             counters: self.counters.clone(),
             edges: self.edges.clone(),
             stop: stop.clone(),
-            measured: None,
         })
     }
 }

@@ -17,7 +17,8 @@ mod rejects;
 
 pub use campaigns::{CampaignStarted, Progress, RebuildOf};
 pub use desk::Operations;
-pub use parked::{Filter, NotAParkedId, ParkedId, ParkedRecord, ParkedSummary, ResolvedHeaders};
+pub use bus::worker::ResolvedHeaders;
+pub use parked::{Filter, NotAParkedId, ParkedId, ParkedRecord, ParkedSummary};
 pub use parked_routes::{Resolution, Resolve, Resolved};
 pub use positions::{Positions, ReaderPosition};
 pub use rejects::Reject;

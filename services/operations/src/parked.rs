@@ -4,22 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use bus::worker::{ParkedHeaders, RetryHeaders};
+use bus::worker::{ParkedHeaders, ResolvedHeaders, RetryHeaders};
 use bus::{Bus, BusError, Headers, NewRecord, ReadLimits, Record};
 use events::{declared_topics, parked};
 use model::{Offset, Partition, Timestamp, TopicName};
 use serde::{Deserialize, Serialize};
-
-/// Headers of a record that says that another one of its partition was dealt with. Its value is empty.
-#[derive(Debug, Clone, Copy)]
-pub struct ResolvedHeaders;
-
-impl ResolvedHeaders {
-    /// The offset of the parked record.
-    pub const OFFSET: &'static str = "renku-resolved-offset";
-    /// `requeued` or `dropped`.
-    pub const HOW: &'static str = "renku-resolved-how";
-}
 
 /// Names a parked record: the topic that it was read from, and its place in that topic's parked lane.
 /// Written `renku.commits.v1/3@17`.
@@ -170,7 +159,7 @@ pub(crate) async fn open(bus: &dyn Bus, filter: &Filter) -> Result<Vec<ParkedSum
     for source in sources().filter(|source| filter.topic.as_ref().is_none_or(|topic| topic == source)) {
         let mut found = BTreeMap::new();
         bus::restore(bus, &parked(&source), None, ReadLimits::default(), |record| {
-            if let Some(offset) = resolves(&record) {
+            if let Some(offset) = ResolvedHeaders::resolves(&record) {
                 found.remove(&(record.partition, offset));
             } else if found.len() < MOST {
                 let summary = summary(&source, &record);
@@ -219,15 +208,9 @@ pub(crate) async fn record(bus: &dyn Bus, id: &ParkedId) -> Result<Option<Record
         let records = reader.next().await?;
         let found = records.into_iter().find(|record| record.offset == id.offset);
         if let Some(record) = found {
-            return Ok(Some(record).filter(|record| resolves(record).is_none()));
+            return Ok(Some(record).filter(|record| ResolvedHeaders::resolves(record).is_none()));
         }
     }
-}
-
-/// The parked record that this one says was dealt with.
-fn resolves(record: &Record) -> Option<Offset> {
-    let text = record.headers.text(ResolvedHeaders::OFFSET)?;
-    Some(Offset::new(text.parse().ok()?))
 }
 
 /// What an operator is shown of it.

@@ -22,6 +22,13 @@ const RUNNING: MetricSpec = MetricSpec {
     labels: &[],
 };
 
+const HEAP: MetricSpec = MetricSpec {
+    name: "renku_query_heap_bytes",
+    kind: MetricKind::Gauge,
+    help: "Memory that the queries being evaluated have taken together, to a MiB each; `limits.queries` times `limits.query_memory_mib` at most.",
+    labels: &[],
+};
+
 const READS: MetricSpec = MetricSpec {
     name: "renku_query_reads_total",
     kind: MetricKind::Counter,
@@ -37,7 +44,7 @@ const WAITS: MetricSpec = MetricSpec {
 };
 
 /// The catalogue of this role.
-pub const METRICS: &[MetricSpec] = &[QUERIES, SPARQL_SECONDS, RUNNING, READS, WAITS];
+pub const METRICS: &[MetricSpec] = &[QUERIES, SPARQL_SECONDS, RUNNING, HEAP, READS, WAITS];
 
 /// The metrics in use.
 #[derive(Clone, Debug)]
@@ -51,6 +58,10 @@ pub(crate) struct Counters {
 
 impl Counters {
     pub fn register(metrics: &Metrics) -> Result<Self, MetricError> {
+        let heap = metrics.gauge(&HEAP)?.with_label_values::<&str>(&[]);
+        metrics.before_exposition(move || {
+            heap.set(i64::try_from(store::query_heap_bytes()).unwrap_or(i64::MAX));
+        });
         Ok(Self {
             queries: metrics.counter(&QUERIES)?,
             seconds: metrics.histogram(&SPARQL_SECONDS)?,

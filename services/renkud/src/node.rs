@@ -150,6 +150,10 @@ impl Node {
         edges: Edges,
         stop: &Stop,
     ) -> Result<Self> {
+        runtime::process::watch(&edges).context("the process's own metrics")?;
+        let mut folders = vec![("data", settings.data.clone())];
+        folders.extend(settings.blobs.folder()?.map(|folder| ("blobs", folder)));
+        runtime::disk::watch(&edges.metrics, folders).context("the disks' metrics")?;
         Ok(Self {
             roles: roles::build(settings, roles, &seams, &edges, stop).await?,
             admin_token: AdminToken::new(settings.admin.token.clone()),

@@ -63,9 +63,12 @@ pub fn setting_keys() -> impl Iterator<Item = &'static str> {
     SETTINGS.iter().map(|(key, ..)| *key)
 }
 
-/// The catalogues of all roles.
+/// The catalogues of all roles, and of what they stand on.
 fn catalogues() -> Vec<(&'static str, &'static [MetricSpec])> {
     vec![
+        ("every process", runtime::process::METRICS),
+        ("disks of the data", runtime::disk::METRICS),
+        ("consumer groups of commit-fetcher and triple-generator", groups::METRICS),
         ("webhook-service", webhook_service::METRICS),
         ("commit-fetcher", commit_fetcher::METRICS),
         ("triple-generator", triple_generator::METRICS),
@@ -88,7 +91,7 @@ pub fn document(what: Reference) -> String {
 
 fn metrics_document() -> String {
     let mut out = String::from(
-        "# Metrics\n\nWritten by `cargo run -p xtask -- metrics` from the roles' catalogues; do not edit.\n\n\
+        "# Metrics\n\nWritten by `cargo run -p xtask -- metrics` from the catalogues; do not edit.\n\n\
          `/metrics` on the admin listener gives those of the roles that run in the process. Durations are in seconds, sizes in\n\
          bytes. No label holds a project, a name or a token.\n",
     );

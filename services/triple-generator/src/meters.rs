@@ -1,4 +1,3 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use bus::worker::WorkerEvent;
@@ -140,8 +139,8 @@ impl Meters {
     }
 
     /// Counts what the worker loop tells.
-    pub(crate) fn observer(self) -> Arc<dyn Fn(WorkerEvent<'_>) + Send + Sync> {
-        Arc::new(move |event| match event {
+    pub(crate) fn observer(self) -> impl Fn(WorkerEvent<'_>) + Send + Sync + 'static {
+        move |event| match event {
             WorkerEvent::Retried {
                 owner,
                 attempt,
@@ -160,17 +159,17 @@ impl Meters {
                 let project = String::from_utf8_lossy(key);
                 tracing::warn!(project.id = %project, code = reason.code, reason = %reason.message, "a commit was parked");
             }
-            WorkerEvent::InFlight { records, .. } => {
+            WorkerEvent::InFlight(hand) => {
                 self.in_flight
                     .with_label_values::<&str>(&[])
-                    .set(i64::try_from(records).unwrap_or(i64::MAX));
+                    .set(i64::try_from(hand.records()).unwrap_or(i64::MAX));
             }
             WorkerEvent::Lost(assignment) => {
                 self.lost.with_label_values::<&str>(&[]).inc();
                 tracing::error!(position = %assignment.position, "retention has taken commits that were not read: look at all projects again");
             }
             _ => {}
-        })
+        }
     }
 }
 

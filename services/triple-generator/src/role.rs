@@ -3,9 +3,10 @@ use std::time::Duration;
 
 use blobs::Blobs;
 use bus::Bus;
-use bus::worker::{Lane, Source, WorkerConfig, WorkerEdges};
+use bus::worker::{Lane, Source, WorkerConfig};
 use events::{COMMITS, PROJECTS};
-use runtime::{Component, Edges, Tasks};
+use groups::Membership;
+use runtime::{Edges, Tasks};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -96,16 +97,15 @@ pub enum BuildError {
 pub struct TripleGenerator {
     generator: Arc<Generator>,
     changes: mpsc::UnboundedReceiver<Change>,
-    worker: WorkerConfig,
+    membership: Membership,
     bus: Arc<dyn Bus>,
     edges: Edges,
-    health: Component,
 }
 
 impl std::fmt::Debug for TripleGenerator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TripleGenerator")
-            .field("worker", &self.worker)
+            .field("membership", &self.membership)
             .finish_non_exhaustive()
     }
 }
@@ -138,23 +138,15 @@ pub fn build(
     Ok(TripleGenerator {
         generator: Arc::new(generator),
         changes,
-        worker,
+        membership: Membership::new(worker, bus.clone(), edges)?,
         bus,
         edges: edges.clone(),
-        health: edges.health.component(ROLE),
     })
 }
 
 impl TripleGenerator {
     /// Starts the role's tasks in the group. They end on the group's stop, after the graphs in hand.
     pub fn run(self, tasks: &Tasks) {
-        let (clock, randomness) = (self.edges.clock.clone(), self.edges.randomness.clone());
-        let edges = WorkerEdges {
-            bus: self.bus.clone(),
-            now: Arc::new(move || clock.now()),
-            spread: Arc::new(move || randomness.below(1 << 20) as f64 / (1u64 << 20) as f64),
-            observe: self.generator.meters().clone().observer(),
-        };
         let regressions = Regressions {
             bus: self.bus,
             clock: self.edges.clock.clone(),
@@ -164,13 +156,7 @@ impl TripleGenerator {
             "regressions",
             regressions.watch(self.changes, tasks.stop().clone()),
         );
-        let stop = tasks.stop().clone();
-        tasks.spawn_service(ROLE, async move {
-            self.health.ready();
-            let stopped = async move { stop.requested().await };
-            let ended = bus::worker::run(edges, self.worker, self.generator, stopped).await;
-            self.health.not_ready("stopped");
-            ended
-        });
+        let observe = self.generator.meters().clone().observer();
+        self.membership.run(self.generator, observe, tasks);
     }
 }

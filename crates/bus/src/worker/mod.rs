@@ -4,6 +4,7 @@
 //! go on. What is settled is stored as a prefix, so a crash repeats work and loses none.
 
 mod backoff;
+mod in_hand;
 mod parked;
 mod retry;
 mod run;
@@ -19,7 +20,8 @@ use bytes::Bytes;
 use model::{Outcome, Owner, Reason, Timestamp, TopicName};
 
 pub use backoff::Backoff;
-pub use parked::{ParkedHeaders, parked_record};
+pub use in_hand::InHand;
+pub use parked::{ParkedHeaders, ResolvedHeaders, parked_record};
 pub use retry::{RetryHeaders, was_tried};
 pub use run::run;
 
@@ -163,11 +165,16 @@ pub enum WorkerEvent<'a> {
         records: usize,
     },
     /// How much is waiting or running now.
-    InFlight {
-        /// Records.
-        records: usize,
-        /// Their bytes.
-        bytes: usize,
+    InFlight(&'a InHand),
+    /// Partitions were given to this member, and what it keeps for them is restored.
+    Assigned {
+        /// How many it has now, of all topics and retry lanes together.
+        owned: usize,
+    },
+    /// Partitions were taken from this member.
+    Revoked {
+        /// How many it has now.
+        owned: usize,
     },
     /// Retention took records before they were read.
     Lost(&'a crate::Assignment),

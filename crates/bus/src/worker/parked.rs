@@ -1,4 +1,4 @@
-use model::{Reason, Timestamp, TopicName};
+use model::{Offset, Reason, Timestamp, TopicName};
 
 use super::retry::RetryHeaders;
 use crate::{NewRecord, Record};
@@ -37,6 +37,23 @@ impl ParkedHeaders {
         Self::GROUP,
         Self::AT,
     ];
+}
+
+/// Headers of a record that says that another one of its partition was dealt with. Its value is empty.
+#[derive(Debug, Clone, Copy)]
+pub struct ResolvedHeaders;
+
+impl ResolvedHeaders {
+    /// The offset of the parked record.
+    pub const OFFSET: &'static str = "renku-resolved-offset";
+    /// `requeued` or `dropped`.
+    pub const HOW: &'static str = "renku-resolved-how";
+
+    /// The parked record that this one says was dealt with.
+    pub fn resolves(record: &Record) -> Option<Offset> {
+        let text = record.headers.text(Self::OFFSET)?;
+        Some(Offset::new(text.parse().ok()?))
+    }
 }
 
 /// The record to be parked: the original key, bytes and headers, and why.

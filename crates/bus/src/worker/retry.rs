@@ -108,6 +108,8 @@ pub(super) struct Held {
     pub tried: u32,
     /// When it may be tried.
     pub not_before: Option<Timestamp>,
+    /// Its turn failed since it was read.
+    pub failed: bool,
 }
 
 impl Held {
@@ -118,6 +120,7 @@ impl Held {
             offset: record.offset,
             tried: 0,
             not_before: None,
+            failed: false,
             record,
         }
     }

@@ -10,6 +10,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use model::Partition;
 use tokio::time::Instant;
 
+use super::in_hand::InHand;
 use super::retry::Held;
 use super::turn::{Ended, Ending, turn};
 use super::turns::Turns;
@@ -45,8 +46,7 @@ pub async fn run<W: Worker>(
         running: HashMap::new(),
         owned: HashSet::new(),
         draining: HashMap::new(),
-        fresh: Load::default(),
-        tried: Load::default(),
+        in_hand: InHand::default(),
         consumer,
         edges,
         config: Arc::new(config),
@@ -85,45 +85,11 @@ struct Run<W> {
     owned: HashSet<TopicPartition>,
     /// Revoked partitions that are not handed over yet, with the deadline.
     draining: HashMap<TopicPartition, Instant>,
-    /// Of the sources.
-    fresh: Load,
-    /// Of the retry lanes: what waits there must not hold up what is new.
-    tried: Load,
+    in_hand: InHand,
     consumer: Box<dyn GroupConsumer>,
     edges: WorkerEdges,
     config: Arc<WorkerConfig>,
     worker: Arc<W>,
-}
-
-/// What is waiting or running.
-#[derive(Debug, Default)]
-struct Load {
-    records: usize,
-    bytes: usize,
-    /// Reading is paused for it.
-    paused: bool,
-}
-
-impl Load {
-    fn add(&mut self, held: &Held) {
-        self.records += 1;
-        self.bytes += held.bytes();
-    }
-
-    fn take(&mut self, held: &Held) {
-        self.records -= 1;
-        self.bytes -= held.bytes();
-    }
-
-    /// Whether to pause (true) or resume (false) now: full at the bounds, relieved at half of them.
-    fn turn_tap(&mut self, config: &WorkerConfig) -> Option<bool> {
-        let full = self.bytes >= config.in_flight_bytes || self.records >= config.in_flight_records;
-        let relieved =
-            self.bytes <= config.in_flight_bytes / 2 && self.records <= config.in_flight_records / 2;
-        let turned = (full && !self.paused) || (relieved && self.paused);
-        self.paused ^= turned;
-        turned.then_some(self.paused)
-    }
 }
 
 impl<W: Worker> Run<W> {
@@ -151,7 +117,11 @@ impl<W: Worker> Run<W> {
     /// Pauses reading while too much is in hand, resumes at half of it; sources and retry lanes each for themselves.
     fn press_back(&mut self) {
         for lanes in [false, true] {
-            let load = if lanes { &mut self.tried } else { &mut self.fresh };
+            let load = if lanes {
+                &mut self.in_hand.tried
+            } else {
+                &mut self.in_hand.fresh
+            };
             let Some(pause) = load.turn_tap(&self.config) else {
                 continue;
             };
@@ -187,16 +157,8 @@ impl<W: Worker> Run<W> {
         let due = wait
             .filter(|wait| !wait.is_zero())
             .map(|wait| self.started.elapsed() + wait.min(LONGEST_WAIT));
-        self.load(&held).add(&held);
+        self.in_hand.add(&held);
         self.turns.push(held.key().clone(), lane, held, due);
-    }
-
-    fn load(&mut self, held: &Held) -> &mut Load {
-        if held.tried > 0 {
-            &mut self.tried
-        } else {
-            &mut self.fresh
-        }
     }
 
     fn next_due(&self) -> Option<Instant> {
@@ -235,15 +197,23 @@ impl<W: Worker> Run<W> {
                     .iter()
                     .cloned()
                     .partition(|slot| self.is_retry_lane(slot));
-                if self.fresh.paused {
+                if self.in_hand.fresh.paused {
                     self.consumer.pause(&sources);
                 }
-                if self.tried.paused {
+                if self.in_hand.tried.paused {
                     self.consumer.pause(&lanes);
                 }
                 self.owned.extend(partitions);
+                (self.edges.observe)(WorkerEvent::Assigned {
+                    owned: self.owned.len(),
+                });
             }
-            GroupEvent::Revoked { partitions, within } => self.revoke(&partitions, within),
+            GroupEvent::Revoked { partitions, within } => {
+                self.revoke(&partitions, within);
+                (self.edges.observe)(WorkerEvent::Revoked {
+                    owned: self.owned.len(),
+                });
+            }
         }
         Ok(())
     }
@@ -263,12 +233,11 @@ impl<W: Worker> Run<W> {
     }
 
     fn revoke(&mut self, partitions: &[TopicPartition], within: Duration) {
-        let (fresh, tried) = (&mut self.fresh, &mut self.tried);
+        let in_hand = &mut self.in_hand;
         self.turns.retain(|held| {
             let keep = !partitions.contains(&held.slot);
             if !keep {
-                let load = if held.tried > 0 { &mut *tried } else { &mut *fresh };
-                load.take(held);
+                in_hand.take(held);
             }
             keep
         });
@@ -365,10 +334,11 @@ impl<W: Worker> Run<W> {
                     self.settle(&key, &items);
                 } else {
                     // What is not ours any more is somebody else's to try again.
-                    let (ours, gone): (Vec<_>, Vec<_>) = items
+                    let (mut ours, gone): (Vec<_>, Vec<_>) = items
                         .into_iter()
                         .partition(|(_, held)| self.owned.contains(&held.slot));
                     self.forget(&gone);
+                    ours.iter_mut().for_each(|(_, held)| self.in_hand.fail(held));
                     self.turns.retry(&key, ours, self.started.elapsed() + after);
                 }
             }
@@ -387,15 +357,12 @@ impl<W: Worker> Run<W> {
 
     fn forget(&mut self, items: &[(Lane, Held)]) {
         for (_, held) in items {
-            self.load(held).take(held);
+            self.in_hand.take(held);
         }
     }
 
     fn tell_in_flight(&self) {
-        (self.edges.observe)(WorkerEvent::InFlight {
-            records: self.fresh.records + self.tried.records,
-            bytes: self.fresh.bytes + self.tried.bytes,
-        });
+        (self.edges.observe)(WorkerEvent::InFlight(&self.in_hand));
     }
 
     async fn finish(mut self) -> Result<(), BusError> {

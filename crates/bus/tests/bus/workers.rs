@@ -349,9 +349,9 @@ async fn memory_is_bounded_while_nothing_gets_done() {
     let seen = most.clone();
     let mut edges = edges(&bus, &stuck);
     edges.observe = Arc::new(move |event| {
-        if let bus::worker::WorkerEvent::InFlight { records, bytes } = event {
+        if let bus::worker::WorkerEvent::InFlight(hand) = event {
             let mut seen = seen.lock();
-            *seen = (seen.0.max(records), seen.1.max(bytes));
+            *seen = (seen.0.max(hand.records()), seen.1.max(hand.bytes()));
         }
     });
     let mut config = config();
