@@ -3,16 +3,21 @@
 # but a Java runtime where there is none.
 #
 #   kafka.sh install                              downloads Kafka into ~/.cache/renku-graph/kafka (once)
-#   kafka.sh start DIR [--brokers 1|3] [--port P] [--tls-scram] [--set KEY=VALUE]... [--attend PID]
+#   kafka.sh start DIR [--brokers 1|3] [--port P] [--tls-scram | --tls-oauth] [--through P,P,P]...
+#                  [--set KEY=VALUE]... [--attend PID [--keep]]
 #                                                 makes a cluster in DIR (kept if it is there) and starts it;
-#                                                 --attend: stops it and removes DIR when process PID is gone
+#                                                 --through: a further way in, by proxies that listen on these ports, one a
+#                                                 broker; --attend: stops it and removes DIR (--keep: leaves DIR) when
+#                                                 process PID is gone
 #   kafka.sh stop DIR                             stops all its brokers, cleanly
 #   kafka.sh start-broker DIR N                   starts broker N again
 #   kafka.sh stop-broker DIR N [--kill]           stops broker N; --kill: without a word
 #   kafka.sh tool DIR CLASS [ARGUMENT]...         runs one of Kafka's own tools, e.g. org.apache.kafka.tools.TopicCommand
 #
-# After start, DIR has: bootstrap (host:port list), and with --tls-scram also bootstrap.secure, ca.pem and users, a line
-# "name password" for the administrator and for each role.
+# After start, DIR has: bootstrap (host:port list); for each --through a file through.1, through.2, … with a line "proxy's
+# port, broker's port" for each broker; and with --tls-scram also bootstrap.secure, ca.pem and users, a line
+# "name password" for the administrator and for each role. With --tls-oauth there are no users: the listener takes
+# OAUTHBEARER tokens that nobody signed, as Kafka's developers' mode does. Loopback only, and never anything else.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -75,17 +80,17 @@ certificates() { # DIR
   chmod 600 "$dir/server.pem" "$dir/server.key" "$dir/ca.key"
 }
 
-configure() { # DIR BROKERS PORT SECURE [KEY=VALUE]...
-  local dir=$1 brokers=$2 port=$3 secure=$4; shift 4
-  local ports=()
+configure() { # DIR BROKERS PORT SECURE "PROXIES..." [KEY=VALUE]...
+  local dir=$1 brokers=$2 port=$3 secure=$4 proxies way; read -r -a proxies <<<"$5"; shift 5
+  local ports=() each=$((3 + ${#proxies[@]}))
   if [ -n "$port" ]; then
-    for ((i = 0; i < brokers * 3; i++)); do ports+=($((port + i))); done
+    for ((i = 0; i < brokers * each; i++)); do ports+=($((port + i))); done
   else
-    read -r -a ports <<<"$(free_ports $((brokers * 3)))"
+    read -r -a ports <<<"$(free_ports $((brokers * each)))"
   fi
   local voters="" bootstrap="" bootstrap_secure="" i at
   for ((i = 1; i <= brokers; i++)); do
-    at=$(((i - 1) * 3))
+    at=$(((i - 1) * each))
     voters+="${voters:+,}$i@127.0.0.1:${ports[at + 1]}"
     bootstrap+="${bootstrap:+,}127.0.0.1:${ports[at]}"
     bootstrap_secure+="${bootstrap_secure:+,}127.0.0.1:${ports[at + 2]}"
@@ -96,14 +101,16 @@ configure() { # DIR BROKERS PORT SECURE [KEY=VALUE]...
   local min_isr=1
   if [ "$brokers" -gt 1 ]; then min_isr=2; fi
   local scram=()
-  if [ "$secure" = yes ]; then
+  if [ "$secure" != no ]; then
     certificates "$dir"
-    (umask 077; for user in admin "${roles[@]}"; do echo "$user $(openssl rand -hex 16)"; done >"$dir/users")
-    while read -r user password; do scram+=(--add-scram "SCRAM-SHA-512=[name=$user,password=$password]"); done <"$dir/users"
     echo "$bootstrap_secure" >"$dir/bootstrap.secure"
   fi
+  if [ "$secure" = scram ]; then
+    (umask 077; for user in admin "${roles[@]}"; do echo "$user $(openssl rand -hex 16)"; done >"$dir/users")
+    while read -r user password; do scram+=(--add-scram "SCRAM-SHA-512=[name=$user,password=$password]"); done <"$dir/users"
+  fi
   for ((i = 1; i <= brokers; i++)); do
-    at=$(((i - 1) * 3))
+    at=$(((i - 1) * each))
     mkdir -p "$dir/broker-$i"
     {
       cat <<PROPERTIES
@@ -128,14 +135,28 @@ auto.create.topics.enable=false
 broker.session.timeout.ms=6000
 broker.heartbeat.interval.ms=1000
 PROPERTIES
-      local plain="PLAINTEXT://127.0.0.1:${ports[at]}" tls="SASL_SSL://127.0.0.1:${ports[at + 2]}"
-      if [ "$secure" = yes ]; then
+      local plain="PLAINTEXT://127.0.0.1:${ports[at]}" tls="SASL_SSL://127.0.0.1:${ports[at + 2]}" kinds=""
+      local known=$plain
+      for ((way = 1; way <= ${#proxies[@]}; way++)); do
+        local ours theirs=$((at + 2 + way))
+        ours=$(cut -d, -f"$i" <<<"${proxies[way - 1]}")
+        plain+=",WAY$way://127.0.0.1:${ports[theirs]}"
+        known+=",WAY$way://127.0.0.1:$ours"
+        kinds+=",WAY$way:PLAINTEXT"
+        echo "$ours ${ports[theirs]}" >>"$dir/through.$way"
+      done
+      if [ "$secure" != no ]; then
+        local mechanism=SCRAM-SHA-512 login="org.apache.kafka.common.security.scram.ScramLoginModule required"
+        if [ "$secure" = oauth ]; then
+          mechanism=OAUTHBEARER
+          login="org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=\"broker\""
+        fi
         cat <<PROPERTIES
 listeners=$plain,$tls,CONTROLLER://127.0.0.1:${ports[at + 1]}
-advertised.listeners=$plain,$tls
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL
-sasl.enabled.mechanisms=SCRAM-SHA-512
-listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+advertised.listeners=$known,$tls
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL$kinds
+sasl.enabled.mechanisms=$mechanism
+listener.name.sasl_ssl.${mechanism,,}.sasl.jaas.config=$login;
 ssl.keystore.type=PEM
 ssl.keystore.location=$dir/server.pem
 ssl.truststore.type=PEM
@@ -146,8 +167,8 @@ PROPERTIES
       else
         cat <<PROPERTIES
 listeners=$plain,CONTROLLER://127.0.0.1:${ports[at + 1]}
-advertised.listeners=$plain
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+advertised.listeners=$known
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT$kinds
 PROPERTIES
       fi
       for setting in "$@"; do echo "$setting"; done
@@ -213,23 +234,26 @@ case "$command" in
   start)
     [ $# -ge 1 ] || die "a folder is needed"
     mkdir -p "$1"; dir=$(cd "$1" && pwd); shift
-    brokers=1 port="" secure=no attend="" settings=()
+    brokers=1 port="" secure=no attend="" keep=no settings=() through=()
     while [ $# -gt 0 ]; do
       case "$1" in
         --brokers) brokers=$2; shift 2 ;;
         --port) port=$2; shift 2 ;;
-        --tls-scram) secure=yes; shift ;;
+        --tls-scram) secure=scram; shift ;;
+      --tls-oauth) secure=oauth; shift ;;
         --set) settings+=("$2"); shift 2 ;;
+        --through) through+=("$2"); shift 2 ;;
+        --keep) keep=yes; shift ;;
         --attend) attend=$2; shift 2 ;;
         *) die "$1 is not understood" ;;
       esac
     done
     install
-    if [ ! -e "$dir/bootstrap" ]; then configure "$dir" "$brokers" "$port" "$secure" "${settings[@]}"; fi
+    if [ ! -e "$dir/bootstrap" ]; then configure "$dir" "$brokers" "$port" "$secure" "${through[*]}" "${settings[@]}"; fi
     if [ -n "$attend" ]; then
       # Whatever becomes of that process, no broker stays behind.
-      setsid bash -c 'while kill -0 "$1" 2>/dev/null; do sleep 0.5; done; bash "$0" stop "$2"; rm -rf "$2"' \
-        "$here/kafka.sh" "$attend" "$dir" >/dev/null 2>&1 </dev/null &
+      setsid bash -c 'while kill -0 "$1" 2>/dev/null; do sleep 0.5; done; bash "$0" stop "$2"; [ "$3" = yes ] || rm -rf "$2"' \
+        "$here/kafka.sh" "$attend" "$dir" "$keep" >/dev/null 2>&1 </dev/null &
     fi
     for n in $(numbers "$dir"); do launch "$dir" "$n"; done
     for n in $(numbers "$dir"); do wait_ready "$dir" "$n"; done

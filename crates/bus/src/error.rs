@@ -102,6 +102,12 @@ pub enum BusError {
         /// The folder.
         path: PathBuf,
     },
+    /// Positions of a group are changed by its members alone, while it has any.
+    #[error("group {group} has members: stop the processes of that role first")]
+    GroupInUse {
+        /// The group.
+        group: String,
+    },
     /// The partition has been given to another member since.
     #[error("this member no longer owns the partition")]
     Fenced,

@@ -10,6 +10,7 @@ mod error;
 mod kafka;
 mod local;
 mod memory;
+pub mod migrate;
 mod prefix;
 mod record;
 pub mod registry;
@@ -21,8 +22,9 @@ pub mod worker;
 pub use embedded::{EmbeddedBus, EmbeddedOptions};
 pub use error::{BoxError, BusError};
 pub use kafka::{
-    AccessRule, AccessToken, Change, Fact, Grant, Granted, KafkaBus, KafkaOptions, KafkaSasl, KafkaTls,
-    Operation, PlannedTopic, Resource, TokenSource, plan, settings_of,
+    AccessRule, AccessToken, Change, ClientCredentials, Fact, Grant, Granted, KafkaBus, KafkaOptions,
+    KafkaSasl, KafkaTls, Operation, PlannedTopic, Resource, TokenEndpoint, TokenSource, grants, plan,
+    settings_of,
 };
 pub use memory::MemoryBus;
 pub use record::{Headers, MAX_RECORD_BYTES, NewRecord, Record};

@@ -40,6 +40,14 @@ impl MemoryBus {
         }
     }
 
+    /// Stores positions of a group that has no member, as a copy of a topic needs it.
+    ///
+    /// # Errors
+    /// [`BusError::GroupInUse`], or as [`Bus::read`] when the log does not have a position.
+    pub async fn set_group_positions(&self, group: &str, positions: &[Position]) -> Result<(), BusError> {
+        self.front.set_group_positions(group, positions).await
+    }
+
     /// Applies clean-up rules: what is superseded, and what is too old at `now`, goes. As with a compaction lag, nothing
     /// goes while a clock that is ahead may still say that it is not written yet.
     pub fn clean_up(&self, now: Timestamp) {

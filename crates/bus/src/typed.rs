@@ -37,7 +37,7 @@ pub fn record_of<T: TopicValue>(
     .into_iter()
     .collect();
     let mut record = NewRecord::new(topic.clone(), key, bytes, origin.at);
-    record.partition_by = Some(Bytes::from(value.project().to_string()));
+    record.partition_by = Some(Bytes::from(value.partition_by()));
     record.headers = headers;
     Ok(record)
 }

@@ -11,6 +11,7 @@ mod headers;
 mod records;
 mod schemas;
 mod sections;
+mod taking_part;
 mod topics;
 
 pub use attached::{ATTACH_LIMIT, attach_if_small};
@@ -26,7 +27,9 @@ pub use schemas::{SchemaVersion, all_schemas, known_schema};
 pub use sections::{
     MetadataEntry, MetadataSection, PieceRef, PieceSection, SectionRef, bucket_bits, bucket_of, graph_digest,
 };
+pub use taking_part::{AccessDenial, Activation, DenialScope, ProjectHook, ProjectToken, SealedToken};
 pub use topics::{
-    COMMITS, EVENT_STATUS, PROJECT_GRAPHS, PROJECTS, PUSH_EVENTS, PUSH_EVENTS_BACKFILL, TopicDeclaration,
-    TopicValue, declared_topics, parked, retry, topic_specs,
+    ACCESS_DENIALS, COMMITS, EVENT_STATUS, PROJECT_GRAPHS, PROJECT_HOOKS, PROJECT_TOKENS, PROJECTS,
+    PUSH_EVENTS, PUSH_EVENTS_BACKFILL, PartitionBy, TopicDeclaration, TopicValue, declared_topics, is_worker,
+    parked, retry, topic_specs,
 };

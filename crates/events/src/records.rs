@@ -333,8 +333,8 @@ macro_rules! topic_value {
                 $key
             }
 
-            fn project(&self) -> ProjectId {
-                self.project_id
+            fn partition_by(&self) -> String {
+                self.project_id.to_string()
             }
         }
     };

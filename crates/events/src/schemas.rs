@@ -31,6 +31,9 @@ const TABLE: &[(&str, u32, &str)] = table![
     ("renku.project-graphs.v1-value", 1),
     ("renku.piece-section", 1),
     ("renku.event-status.v1-value", 1),
+    ("renku.project-hooks.v1-value", 1),
+    ("renku.project-tokens.v1-value", 1),
+    ("renku.access-denials.v1-value", 1),
 ];
 
 /// Every schema that was ever released, oldest version first.

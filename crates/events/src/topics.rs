@@ -1,7 +1,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use model::{CleanUp, ProjectId, TopicName, TopicSpec};
+use model::{CleanUp, TopicName, TopicSpec};
 use serde::{Deserialize, Serialize};
 
 /// "Look at project N", from hooks.
@@ -16,6 +16,12 @@ pub const COMMITS: TopicName = TopicName::from_static("renku.commits.v1");
 pub const PROJECT_GRAPHS: TopicName = TopicName::from_static("renku.project-graphs.v1");
 /// Progress.
 pub const EVENT_STATUS: TopicName = TopicName::from_static("renku.event-status.v1");
+/// Which projects take part.
+pub const PROJECT_HOOKS: TopicName = TopicName::from_static("renku.project-hooks.v1");
+/// Access tokens, sealed.
+pub const PROJECT_TOKENS: TopicName = TopicName::from_static("renku.project-tokens.v1");
+/// Access taken away on the word of a hook.
+pub const ACCESS_DENIALS: TopicName = TopicName::from_static("renku.access-denials.v1");
 
 /// A value that has a topic, a schema and a key.
 pub trait TopicValue: Serialize + for<'de> Deserialize<'de> + Send {
@@ -23,8 +29,8 @@ pub trait TopicValue: Serialize + for<'de> Deserialize<'de> + Send {
     const SUBJECT: &'static str;
     /// The record's key. Compaction keeps the newest record of a key.
     fn key(&self) -> String;
-    /// The project whose partition the record is in; the bytes hashed are its decimal digits.
-    fn project(&self) -> ProjectId;
+    /// The bytes hashed to choose the partition: the decimal digits of the project's number, for what is of a project.
+    fn partition_by(&self) -> String;
 }
 
 /// `topics/<topic>.yaml`.
@@ -36,7 +42,7 @@ pub struct TopicDeclaration {
     /// What the key is, for people.
     pub key: String,
     /// What is hashed to choose the partition.
-    pub partition_by: String,
+    pub partition_by: PartitionBy,
     /// How many.
     pub partitions: u32,
     /// Subject of the value's schema.
@@ -47,6 +53,33 @@ pub struct TopicDeclaration {
     pub written_by: Vec<String>,
     /// Roles.
     pub read_by: Vec<String>,
+    /// `false`: no lanes for retry and parking although a worker reads it.
+    #[serde(default = "with_lanes")]
+    lanes: bool,
+}
+
+fn with_lanes() -> bool {
+    true
+}
+
+/// What of a record is hashed to choose its partition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartitionBy {
+    /// The project's number, with which every key of such a topic begins; a `/` ends it.
+    ProjectId,
+    /// The whole key.
+    Key,
+}
+
+impl PartitionBy {
+    /// The bytes that are hashed, of a record with this key.
+    pub fn of_key(self, key: &[u8]) -> &[u8] {
+        match self {
+            Self::Key => key,
+            Self::ProjectId => key.split(|byte| *byte == b'/').next().unwrap_or(key),
+        }
+    }
 }
 
 /// `clean_up` of a declaration: `compact: true`, `delete: 7d`, or both.
@@ -59,20 +92,27 @@ pub struct CleanUpDeclaration {
 }
 
 impl TopicDeclaration {
-    /// Does a worker read it? Then it has lanes for retry and parking.
-    pub fn is_read_by_worker(&self) -> bool {
-        let by_worker = |role: &String| matches!(role.as_str(), "commit-fetcher" | "triple-generator");
-        self.read_by.iter().any(by_worker)
+    /// Does it have lanes for retry and parking? Those that a worker reads have, but where they say no.
+    pub fn has_lanes(&self) -> bool {
+        self.lanes && self.read_by.iter().any(|role| is_worker(role))
     }
 }
 
-const DECLARATIONS: [&str; 6] = [
+/// Roles that read as a group, and put aside what they cannot do now.
+pub fn is_worker(role: &str) -> bool {
+    matches!(role, "commit-fetcher" | "triple-generator")
+}
+
+const DECLARATIONS: [&str; 9] = [
     include_str!("../../../topics/renku.push-events.v1.yaml"),
     include_str!("../../../topics/renku.push-events-backfill.v1.yaml"),
     include_str!("../../../topics/renku.projects.v1.yaml"),
     include_str!("../../../topics/renku.commits.v1.yaml"),
     include_str!("../../../topics/renku.project-graphs.v1.yaml"),
     include_str!("../../../topics/renku.event-status.v1.yaml"),
+    include_str!("../../../topics/renku.project-hooks.v1.yaml"),
+    include_str!("../../../topics/renku.project-tokens.v1.yaml"),
+    include_str!("../../../topics/renku.access-denials.v1.yaml"),
 ];
 
 /// How long retry and parked records are kept.
@@ -89,7 +129,7 @@ pub fn declared_topics() -> &'static [TopicDeclaration] {
     &TOPICS
 }
 
-/// What a bus must have: every declared topic, and lanes for retry and parking beside each one that a worker reads.
+/// What a bus must have: every declared topic, and lanes for retry and parking beside each one that a worker works off.
 pub fn topic_specs() -> Vec<TopicSpec> {
     let mut specs = Vec::new();
     for declaration in declared_topics() {
@@ -105,7 +145,7 @@ pub fn topic_specs() -> Vec<TopicSpec> {
             partitions: declaration.partitions,
             clean_up,
         });
-        if declaration.is_read_by_worker() {
+        if declaration.has_lanes() {
             specs.extend(
                 [retry(&declaration.topic), parked(&declaration.topic)].map(|name| TopicSpec {
                     name,
@@ -177,7 +217,27 @@ mod tests {
 
     #[test]
     fn project_topics_are_co_partitioned() {
-        let partitions: Vec<_> = declared_topics().iter().map(|t| t.partitions).collect();
-        assert_eq!(partitions, [16; 6]);
+        let of_projects = declared_topics()
+            .iter()
+            .filter(|topic| topic.partition_by == PartitionBy::ProjectId);
+        let partitions: Vec<_> = of_projects.map(|topic| topic.partitions).collect();
+        assert_eq!(partitions, [16; 8]);
+    }
+
+    #[test]
+    fn a_key_says_what_is_hashed() {
+        assert_eq!(PartitionBy::ProjectId.of_key(b"7/06d8"), b"7");
+        assert_eq!(PartitionBy::ProjectId.of_key(b"7"), b"7");
+        assert_eq!(PartitionBy::Key.of_key(b"group/7/user/3"), b"group/7/user/3");
+    }
+
+    #[test]
+    fn tokens_are_in_no_lane() {
+        let specs = topic_specs();
+        assert!(specs.iter().any(|spec| spec.name == PROJECT_TOKENS));
+        for lane in [retry(&PROJECT_TOKENS), parked(&PROJECT_TOKENS)] {
+            assert!(!specs.iter().any(|spec| spec.name == lane), "{lane}");
+        }
+        assert!(specs.iter().any(|spec| spec.name == retry(&PROJECTS)));
     }
 }

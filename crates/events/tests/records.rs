@@ -155,6 +155,51 @@ fn piece_section() -> PieceSection {
     }
 }
 
+fn hook() -> ProjectHook {
+    ProjectHook {
+        envelope: envelope(),
+        project_id: project(),
+        version: 1_700_000_000_000_003,
+        activation: Activation::Active,
+        hook_id: Some(1 << 40),
+        hook_url: Some("https://renku.example.org/webhooks/events".into()),
+        signed_with: Some("00112233aabbccdd".into()),
+        activated_at: Some(Timestamp::from_micros(7)),
+        changed_by: Some(UserId::new(3).unwrap()),
+    }
+}
+
+fn token() -> ProjectToken {
+    ProjectToken {
+        envelope: envelope(),
+        project_id: project(),
+        version: 1_700_000_000_000_004,
+        token: Some(SealedToken {
+            key_id: "2026".into(),
+            nonce: Bytes::from_static(&[7; 12]),
+            ciphertext: Bytes::from_static(&[9; 40]),
+            sealed_for: PROJECT_TOKENS.to_string(),
+        }),
+        gitlab_token_id: Some(5),
+        expires_on: Some("2030-01-01".into()),
+        scopes: vec!["read_api".into(), "read_repository".into()],
+    }
+}
+
+fn denial() -> AccessDenial {
+    AccessDenial {
+        envelope: Envelope::unlooked(Timestamp::from_micros(9)),
+        scope: DenialScope::GroupMember,
+        group_id: Some(GroupId::new(4).unwrap()),
+        group_path: Some("group".into()),
+        group_full_path: None,
+        user_id: Some(UserId::new(3).unwrap()),
+        username: Some("ada".into()),
+        holds_until: Generation::new(1_700_000_000_000_005),
+        hook: "user_remove_from_group".into(),
+    }
+}
+
 /// Round trip in both framings, and the bytes of version 1 as they were frozen when it was released.
 fn holds<T>(name: &str, subject: &'static str, value: &T)
 where
@@ -235,8 +280,40 @@ fn records_hold() {
         },
     );
     holds("status", EventStatus::SUBJECT, &status());
+    holds("hook", ProjectHook::SUBJECT, &hook());
+    holds("token", ProjectToken::SUBJECT, &token());
+    holds(
+        "token-gone",
+        ProjectToken::SUBJECT,
+        &ProjectToken {
+            token: None,
+            ..token()
+        },
+    );
+    holds("denial", AccessDenial::SUBJECT, &denial());
     holds("metadata-section", "renku.metadata-section", &metadata_section());
     holds("piece-section", "renku.piece-section", &piece_section());
+}
+
+#[test]
+fn denials_of_the_same_replace_each_other() {
+    let group_member = denial();
+    assert_eq!(group_member.key(), "group/4/user/3");
+    let user = AccessDenial {
+        group_id: None,
+        scope: DenialScope::User,
+        ..denial()
+    };
+    assert_eq!(
+        (user.key(), user.partition_by()),
+        ("user/3".into(), "user/3".into())
+    );
+    let group = AccessDenial {
+        user_id: None,
+        scope: DenialScope::Group,
+        ..denial()
+    };
+    assert_eq!(group.key(), "group/4");
 }
 
 #[test]

@@ -148,7 +148,7 @@ pub(crate) const MOST: usize = 10_000;
 pub(crate) fn sources() -> impl Iterator<Item = TopicName> {
     declared_topics()
         .iter()
-        .filter(|declared| declared.is_read_by_worker())
+        .filter(|declared| declared.has_lanes())
         .map(|declared| declared.topic.clone())
 }
 

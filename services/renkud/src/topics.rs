@@ -1,10 +1,11 @@
 use std::fmt::Write;
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use bus::{AccessRule, BusError, Change, Grant, Granted, KafkaBus, Operation, Resource};
-use events::{declared_topics, parked, retry, topic_specs};
+use anyhow::{Context, Result, bail, ensure};
+use bus::{AccessRule, BusError, Change, KafkaBus, Resource, grants};
+use events::{declared_topics, topic_specs};
 use model::{CleanUp, TopicName, TopicSpec};
-use runtime::Edges;
+use runtime::{Clock, Edges};
 
 use crate::bus_settings::BusKind;
 use crate::cli::{ApplyTopics, TopicsCommand};
@@ -15,7 +16,8 @@ use crate::settings::Settings;
 /// `renkud topics …`: what the bus has, beside what is declared.
 pub async fn run(settings: &Settings, command: &TopicsCommand) -> Result<String> {
     let data = DataFolder::open(&settings.data, settings.bus.kind == BusKind::Embedded)?;
-    let bus = OpenBus::open(settings, &data, &Edges::system()).await?;
+    let edges = Edges::system();
+    let bus = OpenBus::open(settings, &data, &edges).await?;
     let mut out = String::new();
     match command {
         TopicsCommand::Describe => describe(&bus, true, &mut out).await?,
@@ -33,6 +35,7 @@ pub async fn run(settings: &Settings, command: &TopicsCommand) -> Result<String>
             let grown = changes.iter().any(|change| matches!(change, Change::Grow { .. }));
             ensure!(!grown, "nothing was applied:\n{out}");
             kafka.apply(changes).await.context("not everything was applied")?;
+            wait_until_applied(kafka, what, &*edges.clock).await?;
             writeln!(out, "applied")?;
         }
         (OpenBus::Embedded(_), TopicsCommand::Plan(_)) => {}
@@ -79,7 +82,7 @@ async fn describe(bus: &OpenBus, sizes: bool, out: &mut String) -> Result<()> {
 
 async fn plan(kafka: &KafkaBus, what: &ApplyTopics) -> Result<Vec<Change>> {
     let rules: Vec<AccessRule> = if what.access_rules {
-        kafka.access_rules(&grants())
+        kafka.access_rules(&grants(declared_topics()))
     } else {
         Vec::new()
     };
@@ -92,40 +95,36 @@ async fn plan(kafka: &KafkaBus, what: &ApplyTopics) -> Result<Vec<Change>> {
         .context("the cluster cannot be asked")
 }
 
-/// Looks at what is parked, and has it done again or dropped.
-const OPERATOR: &str = "operator";
+/// How long a cluster may take until all of it knows what was applied.
+const APPLIED_WITHIN: Duration = Duration::from_secs(60);
+/// How often it is asked.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+/// Any broker may answer: so many answers in a row must agree.
+const ANSWERS: u32 = 3;
 
-/// Who may do what, from `written_by` and `read_by` of the declarations: one principal a role.
-pub(crate) fn grants() -> Vec<Grant> {
-    let mut grants = Vec::new();
-    let mut grant = |role: &str, on: Granted, operation| {
-        grants.push(Grant {
-            role: role.to_owned(),
-            on,
-            operation,
-        });
-    };
-    for topic in declared_topics() {
-        for role in &topic.written_by {
-            grant(role, Granted::Topic(topic.topic.clone()), Operation::Write);
+/// A broker takes a change over a moment after the controller has it, access rules above all. Waits until nothing is left to
+/// do, so that whoever is told "applied" can rely on it.
+async fn wait_until_applied(kafka: &KafkaBus, what: &ApplyTopics, clock: &dyn Clock) -> Result<()> {
+    let until = clock.monotonic() + APPLIED_WITHIN;
+    let mut agreed = 0;
+    loop {
+        let mut left = plan(kafka, what).await?;
+        // A person has to see to those.
+        left.retain(|change| !matches!(change, Change::Unwanted(_)));
+        agreed = if left.is_empty() { agreed + 1 } else { 0 };
+        if agreed == ANSWERS {
+            return Ok(());
         }
-        for role in &topic.read_by {
-            grant(role, Granted::Topic(topic.topic.clone()), Operation::Read);
-            grant(role, Granted::Readers, Operation::Read);
-            if !matches!(role.as_str(), "commit-fetcher" | "triple-generator") {
-                continue;
-            }
-            grant(role, Granted::Group(role.clone()), Operation::Read);
-            for lane in [retry(&topic.topic), parked(&topic.topic)] {
-                for operation in [Operation::Read, Operation::Write] {
-                    grant(role, Granted::Topic(lane.clone()), operation);
-                    grant(OPERATOR, Granted::Topic(lane.clone()), operation);
-                }
-            }
-            grant(OPERATOR, Granted::Readers, Operation::Read);
+        if clock.monotonic() >= until {
+            let mut still = String::new();
+            tell(&left, &mut still)?;
+            bail!(
+                "applied, but the cluster does not say so after {} s:\n{still}",
+                APPLIED_WITHIN.as_secs()
+            );
         }
+        clock.sleep(ASK_EVERY).await;
     }
-    grants
 }
 
 fn tell(changes: &[Change], out: &mut String) -> Result<()> {
@@ -179,45 +178,5 @@ fn clean_up(spec: &TopicSpec) -> String {
         CleanUp::Delete(age) => format!("{} d", days(age)),
         CleanUp::Compact => "compact".to_owned(),
         CleanUp::CompactAndDelete(age) => format!("compact, {} d", days(age)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn may(role: &str, topic: &TopicName, operation: Operation) -> bool {
-        grants().contains(&Grant {
-            role: role.to_owned(),
-            on: Granted::Topic(topic.clone()),
-            operation,
-        })
-    }
-
-    #[test]
-    fn rules_follow_the_declarations() {
-        assert!(may("commit-fetcher", &events::PROJECTS, Operation::Write));
-        assert!(may("graph-writer", &events::PROJECTS, Operation::Read));
-        for role in [
-            "webhook-service",
-            "triple-generator",
-            "graph-writer",
-            "query-service",
-        ] {
-            assert!(
-                !may(role, &events::PROJECTS, Operation::Write),
-                "{role} may not write facts"
-            );
-        }
-        assert!(may(
-            "commit-fetcher",
-            &parked(&events::PUSH_EVENTS),
-            Operation::Write
-        ));
-        assert!(!may("webhook-service", &events::PUSH_EVENTS, Operation::Read));
-        for operation in [Operation::Read, Operation::Write] {
-            assert!(may("operator", &parked(&events::PUSH_EVENTS), operation));
-            assert!(!may("operator", &events::PUSH_EVENTS, operation));
-        }
     }
 }

@@ -107,6 +107,14 @@ impl EmbeddedBus {
         self.storage.ask(|done| Command::CleanUp { now, done }).await
     }
 
+    /// Stores positions of a group that has no member, as a copy of a topic needs it.
+    ///
+    /// # Errors
+    /// [`BusError::GroupInUse`], or as [`Bus::read`] when the log does not have a position.
+    pub async fn set_group_positions(&self, group: &str, positions: &[Position]) -> Result<(), BusError> {
+        self.front.set_group_positions(group, positions).await
+    }
+
     /// Stores what waits and stops the writing thread. Later appends answer [`BusError::Closed`].
     pub async fn close(&self) -> Result<(), BusError> {
         self.front.storage().flush().await?;

@@ -17,6 +17,19 @@ impl Refusal {
         let why = code.map_or_else(|| error.to_string(), |code| code.to_string());
         Self { what, why, code }
     }
+
+    /// Only members may store positions of a group that has any.
+    pub(super) fn is_group_in_use(&self) -> bool {
+        matches!(
+            self.code,
+            Some(
+                Code::UnknownMemberId
+                    | Code::NonEmptyGroup
+                    | Code::RebalanceInProgress
+                    | Code::IllegalGeneration
+            )
+        )
+    }
 }
 
 /// Can waiting help?

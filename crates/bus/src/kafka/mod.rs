@@ -8,7 +8,9 @@
 mod admin;
 mod catalog;
 mod client;
+mod client_credentials;
 mod errors;
+mod grants;
 mod member;
 mod names;
 mod options;
@@ -30,6 +32,8 @@ use rdkafka::topic_partition_list::{Offset as RawOffset, TopicPartitionList};
 use sha2::{Digest, Sha256};
 
 pub use admin::{AccessRule, Change, Fact, Operation, PlannedTopic, Resource, plan, settings_of};
+pub use client_credentials::{ClientCredentials, TokenEndpoint};
+pub use grants::{Grant, Granted, grants};
 use member::Member;
 use names::Names;
 pub use options::{KafkaOptions, KafkaSasl, KafkaTls};
@@ -140,6 +144,24 @@ impl KafkaBus {
         rules
     }
 
+    /// Stores positions of a group that has no member, as a copy of a topic needs it.
+    ///
+    /// # Errors
+    /// [`BusError::GroupInUse`], or as [`Bus::read`] when the log does not have a position.
+    pub async fn set_group_positions(&self, group: &str, positions: &[Position]) -> Result<(), BusError> {
+        self.shared.check_positions(positions).await?;
+        let (shared, name) = (self.shared.clone(), self.shared.names.group(group));
+        let list = shared.position_list(positions)?;
+        shared::blocking(move || {
+            let producer = shared.producer()?;
+            match shared.admin(&producer).set_group_offsets(&name, &list) {
+                Err(refusal) if refusal.is_group_in_use() => Err(BusError::GroupInUse { group: name }),
+                done => Ok(done?),
+            }
+        })
+        .await
+    }
+
     /// Sends what waits and closes the connections. Later appends answer [`BusError::Closed`].
     ///
     /// # Errors
@@ -176,28 +198,6 @@ impl KafkaBus {
         }
         Ok(())
     }
-}
-
-/// One right of one role.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Grant {
-    /// The role, which is its principal's name.
-    pub role: String,
-    /// On what.
-    pub on: Granted,
-    /// Which.
-    pub operation: Operation,
-}
-
-/// What a right is on, by our names.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Granted {
-    /// A topic.
-    Topic(TopicName),
-    /// A group.
-    Group(String),
-    /// The name that all readers give. Nobody joins it.
-    Readers,
 }
 
 /// An offset as the library counts it.

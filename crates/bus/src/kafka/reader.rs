@@ -9,7 +9,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use tokio::sync::{Notify, watch};
 
 use super::client::Context;
-use super::errors::{Kind, bus_error, kind};
+use super::errors::{Kind, bus_error};
 use super::records::record_in;
 use super::{Shared, slot_list};
 use crate::{BusError, ReadLimits, Reader, Record, TopicPartition};
@@ -157,7 +157,7 @@ impl KafkaReader {
         ) {
             return Some(BusError::Unavailable("a position is out of range".into()));
         }
-        match kind(code) {
+        match self.shared.kind(code) {
             Kind::Refused => Some(bus_error("reading", error)),
             _ => {
                 tracing::debug!(%error, "kafka reader: will go on");
@@ -247,8 +247,8 @@ impl Reader for KafkaReader {
             tokio::select! {
                 () = self.more.notified() => {}
                 _ = self.replaced.changed() => {}
-                // Logs and errors of the client are served by polling; nothing else depends on it.
-                () = tokio::time::sleep(std::time::Duration::from_secs(5)) => {}
+                // Logs and errors of the client are served by polling, and new tokens are taken over.
+                () = tokio::time::sleep(self.shared.poll_every()) => {}
             }
         }
     }

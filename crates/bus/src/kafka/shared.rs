@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use model::{Offset, Partition, Position, TopicName};
 use parking_lot::Mutex;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::Producer as _;
 use rdkafka::topic_partition_list::{Offset as RawOffset, TopicPartitionList};
 use tokio::sync::Semaphore;
@@ -12,7 +13,7 @@ use tokio::sync::Semaphore;
 use super::admin::Admin;
 use super::catalog::{Catalog, Known};
 use super::client::Context;
-use super::errors::bus_error;
+use super::errors::{Kind, bus_error, kind};
 use super::names::Names;
 use super::options::{KafkaOptions, KafkaSasl};
 use super::producer::Producer;
@@ -25,6 +26,12 @@ const WAITING_BYTES: usize = 32 << 20;
 
 /// A small record costs more than its bytes.
 const RECORD_COST: usize = 256;
+
+/// How soon a client takes a new token over.
+pub(super) const PASS_ON: Duration = Duration::from_millis(250);
+
+/// How often the logs and errors of a silent client are looked at.
+const SERVE: Duration = Duration::from_secs(5);
 
 /// After a partition had no leader.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
@@ -62,7 +69,7 @@ impl Shared {
             _ => None,
         };
         let next_token = match &tokens {
-            Some(keeper) => Some(keeper.renew().map_err(BusError::Refused)?),
+            Some(keeper) => Some(keeper.renew()?),
             None => None,
         };
         let producer = Producer::start(&options, Context::new(names.clone(), tokens.clone()))?;
@@ -113,6 +120,33 @@ impl Shared {
 
     pub(super) fn asking(&self) -> Result<Arc<BaseConsumer<Context>>, BusError> {
         self.asking.lock().clone().ok_or(BusError::Closed)
+    }
+
+    /// Can waiting help? A login with a token that has run out comes right when there is a new one: the server of tokens may
+    /// be away for a while, and no reader should end for it.
+    pub(super) fn kind(&self, code: RDKafkaErrorCode) -> Kind {
+        let login = matches!(
+            code,
+            RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed
+        );
+        if login && self.tokens.is_some() {
+            return Kind::Passing;
+        }
+        kind(code)
+    }
+
+    /// How often a client is polled that has nothing to give: without tokens it could wait for long.
+    pub(super) fn poll_every(&self) -> Duration {
+        if self.tokens.is_some() { PASS_ON } else { SERVE }
+    }
+
+    /// A client takes a new token over when it is polled, and nothing else polls this one.
+    pub(super) fn pass_on_token(&self) {
+        if let Ok(asking) = self.asking()
+            && let Some(Err(error)) = asking.poll(Duration::ZERO)
+        {
+            tracing::debug!(%error, "kafka client that asks for offsets");
+        }
     }
 
     pub(super) fn admin<'a>(&self, producer: &'a Producer) -> Admin<'a> {

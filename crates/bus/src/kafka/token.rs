@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use model::Secret;
 use parking_lot::Mutex;
 
-use crate::{BoxError, BusError};
+use crate::BusError;
 
 /// A token for OAUTHBEARER.
 #[derive(Clone, Debug)]
@@ -22,8 +22,8 @@ pub trait TokenSource: Send + Sync {
     /// A token that is good for a while.
     ///
     /// # Errors
-    /// Whatever stands in the way; it is tried again.
-    fn token(&self) -> Result<AccessToken, BoxError>;
+    /// Whatever stands in the way; once the bus is connected it is tried again.
+    fn token(&self) -> Result<AccessToken, BusError>;
 }
 
 /// Keeps one good token for all clients of a bus: clients ask on threads that must not wait for the network.
@@ -48,10 +48,10 @@ impl TokenKeeper {
         }
     }
 
-    /// Gets a new token. Says when to get the next: at four fifths of its life.
-    pub(super) fn renew(&self) -> Result<Duration, BoxError> {
+    /// Gets a new token. Says when to get the next: before clients ask for one, which they do at four fifths of its life.
+    pub(super) fn renew(&self) -> Result<Duration, BusError> {
         let token = self.source.token()?;
-        let next = token.good_for.mul_f64(0.8).max(Duration::from_secs(1));
+        let next = token.good_for.mul_f64(0.6).max(Duration::from_secs(1));
         let got = Instant::now();
         *self.kept.lock() = Some(Kept { token, got });
         Ok(next)
@@ -60,7 +60,8 @@ impl TokenKeeper {
     /// As [`TokenKeeper::renew`], for a loop: a failure is logged, and tried again soon.
     pub(super) fn renew_or_wait(&self) -> Duration {
         self.renew().unwrap_or_else(|error| {
-            tracing::warn!(%error, "no new token for kafka, will ask again");
+            let why = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::warn!(%error, why, "no new token for kafka, will ask again");
             AFTER_FAILURE
         })
     }
@@ -85,7 +86,7 @@ mod tests {
     struct Short;
 
     impl TokenSource for Short {
-        fn token(&self) -> Result<AccessToken, BoxError> {
+        fn token(&self) -> Result<AccessToken, BusError> {
             Ok(AccessToken {
                 token: Secret::new("t"),
                 principal: "p".to_owned(),
@@ -98,7 +99,7 @@ mod tests {
     fn a_token_is_renewed_before_it_runs_out() {
         let keeper = TokenKeeper::new(Arc::new(Short));
         assert!(keeper.current().is_err());
-        assert_eq!(keeper.renew().unwrap(), Duration::from_secs(80));
+        assert_eq!(keeper.renew().unwrap(), Duration::from_secs(60));
         let (token, left) = keeper.current().unwrap();
         assert_eq!(token.token.expose(), "t");
         assert!(left <= Duration::from_secs(100));

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::shared::Shared;
+use super::shared::{PASS_ON, Shared};
 use crate::BusError;
 
 /// A thread that looks at the topics now and then, and keeps the token fresh. It ends with the bus.
@@ -46,7 +46,7 @@ fn run(shared: &Weak<Shared>, state: &(Mutex<bool>, Condvar), next_token: Option
     let mut renewal = next_token.map(|wait| Instant::now() + wait);
     let mut look = Instant::now() + recheck;
     loop {
-        let until = renewal.map_or(look, |renewal| renewal.min(look));
+        let until = renewal.map_or(look, |renewal| renewal.min(look).min(Instant::now() + PASS_ON));
         let mut stopped = state.0.lock();
         if !*stopped {
             state.1.wait_until(&mut stopped, until);
@@ -57,10 +57,11 @@ fn run(shared: &Weak<Shared>, state: &(Mutex<bool>, Condvar), next_token: Option
         drop(stopped);
         let Some(shared) = shared.upgrade() else { return };
         let now = Instant::now();
-        if renewal.is_some_and(|renewal| renewal <= now)
-            && let Some(tokens) = shared.tokens()
-        {
-            renewal = Some(now + tokens.renew_or_wait());
+        if let Some(tokens) = shared.tokens() {
+            if renewal.is_some_and(|renewal| renewal <= now) {
+                renewal = Some(now + tokens.renew_or_wait());
+            }
+            shared.pass_on_token();
         }
         if look <= now {
             let topics = shared.catalog.names();

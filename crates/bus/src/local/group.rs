@@ -37,6 +37,16 @@ impl Group {
         self.state.lock().1.get(&pid).copied()
     }
 
+    /// Takes positions over that were made elsewhere, if there is no member. Says whether it did.
+    pub(super) fn take_positions(&self, positions: &[(Pid, Offset)]) -> bool {
+        let mut state = self.state.lock();
+        let free = state.0.members.is_empty();
+        if free {
+            state.1.extend(positions.iter().copied());
+        }
+        free
+    }
+
     pub(super) fn join(&self, name: &str, slots: &[Slot], drain: Duration, now: Instant) -> MemberNumber {
         let number = self.state.lock().0.join(name, slots, drain, now);
         self.tell();

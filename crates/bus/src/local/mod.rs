@@ -53,6 +53,30 @@ impl LocalBus {
         &*self.shared.storage
     }
 
+    /// Stores positions of a group that has no member.
+    pub(crate) async fn set_group_positions(
+        &self,
+        group: &str,
+        positions: &[Position],
+    ) -> Result<(), BusError> {
+        let group = self.group(group).await?;
+        let mut places = Vec::with_capacity(positions.len());
+        for position in positions {
+            let slot = self.shared.catalog.slot(position)?;
+            self.shared.catalog.check(&slot, position.next)?;
+            places.push((slot.pid, position.next));
+        }
+        if !group.take_positions(&places) {
+            return Err(BusError::GroupInUse {
+                group: group.name.to_string(),
+            });
+        }
+        for (pid, next) in places {
+            self.shared.storage.store_position(&group.name, pid, next);
+        }
+        self.shared.storage.flush().await
+    }
+
     async fn group(&self, name: &str) -> Result<Arc<Group>, BusError> {
         if let Some(group) = self.shared.groups.lock().get(name) {
             return Ok(group.clone());

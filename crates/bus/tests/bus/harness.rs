@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::{
-    Bus, EmbeddedBus, EmbeddedOptions, GroupConsumer, GroupEvent, MemoryBus, NewRecord, Record,
+    Bus, BusError, EmbeddedBus, EmbeddedOptions, GroupConsumer, GroupEvent, MemoryBus, NewRecord, Record,
     TopicPartition,
 };
 use model::{CleanUp, LogId, Partition, Position, Timestamp, TopicName, TopicSpec};
@@ -23,6 +23,8 @@ pub trait Harness: Sized {
     /// Whether closing and opening again keeps everything.
     const DURABLE: bool;
     async fn reopened(self) -> Self;
+    /// As the implementations have it beside the seam.
+    async fn set_group_positions(&self, group: &str, positions: &[Position]) -> Result<(), BusError>;
 }
 
 pub struct Memory(MemoryBus);
@@ -44,6 +46,10 @@ impl Harness for Memory {
 
     async fn reopened(self) -> Self {
         self
+    }
+
+    async fn set_group_positions(&self, group: &str, positions: &[Position]) -> Result<(), BusError> {
+        self.0.set_group_positions(group, positions).await
     }
 }
 
@@ -92,6 +98,10 @@ impl Harness for Embedded {
             bus: open(folder.path(), 2),
             folder,
         }
+    }
+
+    async fn set_group_positions(&self, group: &str, positions: &[Position]) -> Result<(), BusError> {
+        self.bus.set_group_positions(group, positions).await
     }
 }
 

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use bus::{Bus, Change, KafkaBus, KafkaOptions, ReadLimits, Record, restore};
-use model::{Timestamp, TopicName};
+use bus::{Bus, BusError, Change, KafkaBus, KafkaOptions, ReadLimits, Record, restore};
+use model::{Position, Timestamp, TopicName};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
@@ -184,5 +184,9 @@ impl Harness for Kafka {
     async fn reopened(self) -> Self {
         self.bus.close().await.unwrap();
         Self::open(self.prefix).await
+    }
+
+    async fn set_group_positions(&self, group: &str, positions: &[Position]) -> Result<(), BusError> {
+        self.bus.set_group_positions(group, positions).await
     }
 }

@@ -2,16 +2,22 @@
 
 use std::time::Duration;
 
-use bus::{
-    Bus, BusError, Grant, Granted, GroupOptions, KafkaBus, KafkaOptions, KafkaSasl, KafkaTls, Operation,
-    ReadLimits,
-};
+use bus::{Bus, BusError, GroupOptions, KafkaBus, KafkaOptions, KafkaSasl, KafkaTls, ReadLimits, grants};
+use events::{ACCESS_DENIALS, PROJECT_TOKENS, PUSH_EVENTS, declared_topics, topic_specs};
 use model::{Secret, TopicName};
 
 use crate::harness::*;
 use crate::kafka::Cluster;
 
-const TOKENS: TopicName = TopicName::from_static("renku.project-tokens.v1");
+/// Every principal of an installation.
+const ROLES: [&str; 6] = [
+    "webhook-service",
+    "commit-fetcher",
+    "triple-generator",
+    "graph-writer",
+    "query-service",
+    "operator",
+];
 
 fn password(cluster: &Cluster, user: &str) -> String {
     let users = std::fs::read_to_string(cluster.folder.join("users")).unwrap();
@@ -38,14 +44,6 @@ fn secure(cluster: &Cluster, user: &str, password: String) -> KafkaOptions {
     }
 }
 
-fn grant(role: &str, on: Granted, operation: Operation) -> Grant {
-    Grant {
-        role: role.to_owned(),
-        on,
-        operation,
-    }
-}
-
 #[tokio::test]
 async fn only_whom_the_rules_name_may_read_and_write() {
     let cluster = tokio::task::spawn_blocking(|| Cluster::start(&["--tls-scram"]))
@@ -59,20 +57,10 @@ async fn only_whom_the_rules_name_may_read_and_write() {
     let admin = KafkaBus::connect(secure(&cluster, "admin", password(&cluster, "admin")))
         .await
         .unwrap();
-    let topics = [spec(TOKENS, 2, model::CleanUp::Compact)];
-    let rules = admin.access_rules(&[
-        grant("webhook-service", Granted::Topic(TOKENS), Operation::Write),
-        grant("commit-fetcher", Granted::Topic(TOKENS), Operation::Read),
-        grant(
-            "commit-fetcher",
-            Granted::Group("commit-fetcher".to_owned()),
-            Operation::Read,
-        ),
-        grant("commit-fetcher", Granted::Readers, Operation::Describe),
-        grant("graph-writer", Granted::Readers, Operation::Describe),
-    ]);
+    let topics = topic_specs();
+    let rules = admin.access_rules(&grants(declared_topics()));
     let changes = admin.plan(&topics, rules.clone(), &[], &[]).await.unwrap();
-    assert_eq!(changes.len(), 2, "{changes:?}");
+    assert_eq!(changes.len(), topics.len() + 1, "{changes:?}");
     admin.apply(changes).await.unwrap();
     soon(async {
         while !admin
@@ -88,37 +76,62 @@ async fn only_whom_the_rules_name_may_read_and_write() {
 
     let of = |role: &'static str| KafkaBus::connect(secure(&cluster, role, password(&cluster, role)));
     let webhook = of("webhook-service").await.unwrap();
-    webhook.append(vec![record(TOKENS, "1", "sealed")]).await.unwrap();
+    webhook
+        .append(vec![record(PROJECT_TOKENS, "1", "sealed")])
+        .await
+        .unwrap();
 
     let fetcher = of("commit-fetcher").await.unwrap();
     let mut reader = fetcher
-        .read(starts(&fetcher, &TOKENS).await, ReadLimits::default())
+        .read(starts(&fetcher, &PROJECT_TOKENS).await, ReadLimits::default())
         .await
         .unwrap();
     assert_eq!(value(&soon(reader.next()).await.unwrap()[0]), "sealed");
+
+    for role in ROLES {
+        let bus = of(role).await.unwrap();
+        if role != "commit-fetcher" {
+            let refused = read_any(&bus, &PROJECT_TOKENS).await.unwrap_err();
+            assert!(
+                matches!(refused, BusError::Refused(_)),
+                "{role} reads: {refused:?}"
+            );
+        }
+        if role != "webhook-service" {
+            let forged = bus.append(vec![record(PROJECT_TOKENS, "1", "forged")]).await;
+            let refused = forged.unwrap_err();
+            assert!(
+                matches!(refused, BusError::Refused(_)),
+                "{role} writes: {refused:?}"
+            );
+        }
+    }
+
+    // What a role has to do it may do, its group included.
+    webhook
+        .append(vec![record(PUSH_EVENTS, "1", "look")])
+        .await
+        .unwrap();
     let mut member = fetcher
-        .join("commit-fetcher", "m", &[TOKENS], GroupOptions::default())
+        .join("commit-fetcher", "m", &[PUSH_EVENTS], GroupOptions::default())
         .await
         .unwrap();
     assert_eq!(take(&mut *member, 1).await.len(), 1);
-    let refused = fetcher
-        .append(vec![record(TOKENS, "1", "forged")])
-        .await
-        .unwrap_err();
-    assert!(matches!(refused, BusError::Refused(_)), "{refused:?}");
-
     let writer = of("graph-writer").await.unwrap();
-    let refused = writer.extents(&TOKENS).await.unwrap_err();
-    assert!(matches!(refused, BusError::Refused(_)), "{refused:?}");
-    let refused = webhook
-        .read(
-            vec![slot(TOKENS, 0).at(model::Offset::new(0))],
-            ReadLimits::default(),
-        )
-        .await;
-    let refused = match refused {
-        Err(error) => error,
-        Ok(mut reader) => soon(reader.next()).await.unwrap_err(),
-    };
-    assert!(matches!(refused, BusError::Refused(_)), "{refused:?}");
+    webhook
+        .append(vec![record(ACCESS_DENIALS, "user/3", "no")])
+        .await
+        .unwrap();
+    assert_eq!(read_any(&writer, &ACCESS_DENIALS).await.unwrap(), "no");
+}
+
+/// The first record that is given of a topic that has one.
+async fn read_any(bus: &KafkaBus, topic: &TopicName) -> Result<String, BusError> {
+    let slots = (0..16).map(|number| slot(topic.clone(), number).at(model::Offset::new(0)));
+    let mut reader = bus.read(slots.collect(), ReadLimits::default()).await?;
+    loop {
+        if let Some(record) = soon(reader.next()).await?.first() {
+            return Ok(value(record));
+        }
+    }
 }

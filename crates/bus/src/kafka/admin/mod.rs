@@ -86,6 +86,14 @@ impl<'a> Admin<'a> {
         native::group_offsets(self.through, group)
     }
 
+    pub(super) fn set_group_offsets(
+        &self,
+        group: &str,
+        positions: &rdkafka::TopicPartitionList,
+    ) -> Result<(), Refusal> {
+        native::set_group_offsets(self.through, group, positions)
+    }
+
     /// What the cluster has of these topics, by their names there.
     pub(super) fn facts(&self, topics: &[String]) -> Result<BTreeMap<String, Fact>, Refusal> {
         let mut facts = BTreeMap::new();

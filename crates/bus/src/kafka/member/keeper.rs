@@ -10,7 +10,7 @@ use rdkafka::topic_partition_list::Offset as RawOffset;
 
 use super::super::admin::commit;
 use super::super::client::{Context, Wanted};
-use super::super::errors::{Kind, Refusal, bus_error, kind};
+use super::super::errors::{Kind, Refusal, bus_error};
 use super::super::records::record_in;
 use super::super::shared::Shared;
 use super::super::slot_list;
@@ -374,7 +374,7 @@ impl Keeper {
         self.desk.end_saving(false);
         self.not_before = Instant::now() + AGAIN;
         self.save_at = Some(self.not_before);
-        match refusal.code.map(kind) {
+        match refusal.code.map(|code| self.shared.kind(code)) {
             Some(Kind::Refused | Kind::Fenced) => Err(refusal.into()),
             _ => {
                 tracing::debug!(error = %refusal, "positions were not stored, will try again");
@@ -443,10 +443,10 @@ impl Keeper {
         ) {
             return self.overtaken();
         }
-        if matches!(error, KafkaError::MessageConsumptionFatal(_)) || kind(code) == Kind::Fenced {
+        if matches!(error, KafkaError::MessageConsumptionFatal(_)) || self.shared.kind(code) == Kind::Fenced {
             return Err(BusError::Fenced);
         }
-        match kind(code) {
+        match self.shared.kind(code) {
             Kind::Refused => Err(bus_error("reading", error)),
             _ => {
                 tracing::debug!(%error, "kafka member: will go on");

@@ -56,6 +56,47 @@ pub(in super::super) fn group_offsets(
     Ok(offsets)
 }
 
+/// Stores positions of a group that has no member.
+pub(in super::super) fn set_group_offsets(
+    through: Through<'_>,
+    group: &str,
+    positions: &rdkafka::TopicPartitionList,
+) -> Result<(), Refusal> {
+    const WHAT: &str = "storing a group's positions";
+    let name = c_string(WHAT, group)?;
+    // SAFETY: the library copies the name and the list.
+    let request = unsafe { c::rd_kafka_AlterConsumerGroupOffsets_new(name.as_ptr(), positions.ptr()) };
+    let request = Owned::new(WHAT, request, c::rd_kafka_AlterConsumerGroupOffsets_destroy)?;
+    let mut list = [request.get()];
+    let operation = c::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_ALTERCONSUMERGROUPOFFSETS;
+    let event = ask(WHAT, through, operation, |client, options, queue| {
+        // SAFETY: all are alive; the library copies the list.
+        unsafe {
+            c::rd_kafka_AlterConsumerGroupOffsets(client, list.as_mut_ptr(), 1, options.get(), queue.get())
+        }
+    })?;
+    // SAFETY: everything read belongs to the event.
+    unsafe {
+        let mut count = 0;
+        let result = c::rd_kafka_event_AlterConsumerGroupOffsets_result(event.get());
+        for group in items(
+            c::rd_kafka_AlterConsumerGroupOffsets_result_groups(result, &mut count),
+            count,
+        ) {
+            check(WHAT, c::rd_kafka_group_result_error(*group))?;
+            let list = c::rd_kafka_group_result_partitions(*group);
+            if list.is_null() {
+                continue;
+            }
+            let count = usize::try_from((*list).cnt).unwrap_or_default();
+            for place in items((*list).elems, count) {
+                refused(WHAT, place.err, String::new())?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Wakes a thread that waits in a consumer's `poll`.
 pub(in super::super::super) fn wake<C: rdkafka::ClientContext>(client: &rdkafka::client::Client<C>) {
     // SAFETY: the client is alive; the queue is given back at once.
