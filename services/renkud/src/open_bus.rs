@@ -47,7 +47,8 @@ impl OpenBus {
                 Ok(Self::Embedded(bus))
             }
             BusKind::Kafka => {
-                let connected = KafkaBus::connect(settings.bus.kafka.options(&settings.bus.brokers)).await;
+                let options = settings.bus.kafka.options(&settings.bus.brokers)?;
+                let connected = KafkaBus::connect(options).await;
                 Ok(Self::Kafka(connected.context("kafka cannot be reached")?))
             }
         }

@@ -29,6 +29,10 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     ("bus.kafka.key", "none", "PEM file with its key."),
     ("bus.kafka.user", "none", "Log in with SCRAM-SHA-512 as this user. Access rules are for one user a role."),
     ("bus.kafka.password", "none", "Secret. Its password."),
+    ("bus.kafka.oauth_token_url", "none", "Log in with OAUTHBEARER instead: tokens by client credentials from this endpoint, `https://…`. The token's subject is the user that access rules name."),
+    ("bus.kafka.oauth_client_id", "none", "The client that tokens are asked for as."),
+    ("bus.kafka.oauth_client_secret", "none", "Secret. That client's secret."),
+    ("bus.kafka.oauth_scope", "none", "Scope to ask for, words separated by spaces."),
     ("fetcher.concurrency", "8", "How many projects are looked at at once, 1 to 256."),
     ("fetcher.retry_first_ms", "500", "The first wait after GitLab failed, in milliseconds; it doubles each time."),
     ("fetcher.retry_most_seconds", "60", "The longest of these waits, in seconds."),
@@ -132,6 +136,7 @@ mod tests {
         settings.gitlab.token = Some(Secret::new("x"));
         settings.admin.token = Some(Secret::new("x"));
         settings.bus.kafka.password = Some(Secret::new("x"));
+        settings.bus.kafka.oauth_client_secret = Some(Secret::new("x"));
         settings.admin.tls = Some(TlsFiles {
             certificate: "c".into(),
             key: "k".into(),
