@@ -30,7 +30,7 @@ const GRAPHS: &str = "project-graphs";
 const STATUS: &str = "event-status";
 
 /// The topics that are followed.
-const TOPICS: [TopicName; 3] = [PROJECTS, PROJECT_GRAPHS, EVENT_STATUS];
+pub(crate) const TOPICS: [TopicName; 3] = [PROJECTS, PROJECT_GRAPHS, EVENT_STATUS];
 
 /// The role cannot be built.
 #[derive(Debug, thiserror::Error)]

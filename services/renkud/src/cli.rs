@@ -66,6 +66,25 @@ pub enum TopicsCommand {
     Apply(ApplyTopics),
     /// Prints what the bus has.
     Describe,
+    /// Copies a topic to its next version, and carries the positions of groups and of this node's view over.
+    ///
+    /// Stop who writes and who reads it first. Broken off, the same command goes on. The old topic stays.
+    Migrate(MigrateTopic),
+}
+
+/// `renkud topics migrate`
+#[derive(Debug, Clone, Args)]
+pub struct MigrateTopic {
+    /// The old topic, e.g. renku.projects.v1.
+    pub from: String,
+    /// Its next version, e.g. renku.projects.v2. It is made if it is not there.
+    pub to: String,
+    /// Partitions of the new topic [default: as declared, or as the old one has].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub partitions: Option<u32>,
+    /// Do it; without, only tell what would be done.
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// What else `apply` does, on Kafka.

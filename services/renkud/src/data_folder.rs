@@ -51,6 +51,11 @@ impl DataFolder {
         self.root.join("views")
     }
 
+    /// Maps of positions of copied topics. Of use until no reader of an old topic is left.
+    pub fn migrations(&self) -> PathBuf {
+        self.root.join("migrations")
+    }
+
     /// Bare git repositories, a cache. May be deleted while nothing runs.
     pub fn mirrors(&self) -> PathBuf {
         self.root.join("mirrors")

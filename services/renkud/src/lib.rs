@@ -13,10 +13,11 @@ mod roles;
 mod run;
 mod settings;
 mod topics;
+mod topics_migrate;
 
 pub use blob_settings::{BlobSettings, BlobUrlFault};
 pub use bus_settings::{BusFault, BusKind, BusSettings};
-pub use cli::{ApplyTopics, Cli, Command, ConfigCommand, Flags, Reference, TopicsCommand};
+pub use cli::{ApplyTopics, Cli, Command, ConfigCommand, Flags, MigrateTopic, Reference, TopicsCommand};
 pub use data_folder::DataFolder;
 pub use kafka_settings::KafkaSettings;
 pub use node::{Listeners, Node, Running, Seams};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use bus::registry::{RegisteredBus, Registry};
 use bus::{Bus, EmbeddedBus, EmbeddedOptions, KafkaBus};
-use model::LogId;
+use model::{LogId, Position};
 use runtime::{BoxError, Edges, Stop};
 
 use crate::bus_settings::BusKind;
@@ -85,6 +85,15 @@ impl OpenBus {
             }
         }
         Ok(())
+    }
+
+    /// Stores positions of a group that has no member.
+    pub async fn set_group_positions(&self, group: &str, positions: &[Position]) -> Result<()> {
+        let stored = match self {
+            Self::Embedded(bus) => bus.set_group_positions(group, positions).await,
+            Self::Kafka(bus) => bus.set_group_positions(group, positions).await,
+        };
+        stored.context("positions of a group cannot be stored")
     }
 
     /// Stores or sends what waits.

@@ -12,6 +12,7 @@ use crate::cli::{ApplyTopics, TopicsCommand};
 use crate::data_folder::DataFolder;
 use crate::open_bus::OpenBus;
 use crate::settings::Settings;
+use crate::topics_migrate::migrate;
 
 /// `renkud topics …`: what the bus has, beside what is declared.
 pub async fn run(settings: &Settings, command: &TopicsCommand) -> Result<String> {
@@ -23,9 +24,10 @@ pub async fn run(settings: &Settings, command: &TopicsCommand) -> Result<String>
         TopicsCommand::Describe => describe(&bus, true, &mut out).await?,
         TopicsCommand::Plan(_) => describe(&bus, false, &mut out).await?,
         TopicsCommand::Apply(_) => {}
+        TopicsCommand::Migrate(what) => migrate(settings, &data, &bus, what, &mut out).await?,
     }
     match (&bus, command) {
-        (_, TopicsCommand::Describe) => {}
+        (_, TopicsCommand::Describe | TopicsCommand::Migrate(_)) => {}
         (OpenBus::Kafka(kafka), TopicsCommand::Plan(what)) => {
             tell(&plan(kafka, what).await?, &mut out)?;
         }

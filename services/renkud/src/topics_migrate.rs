@@ -1,0 +1,519 @@
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use bus::migrate::{CopyProgress, CopyTopic, PositionMap, copy};
+use bus::{BusError, Change};
+use events::{TopicDeclaration, declared_topics, is_worker, parked, retry, topic_specs};
+use graph_writer::Moving;
+use model::{CleanUp, Position, TopicName, TopicSpec};
+
+use crate::cli::MigrateTopic;
+use crate::data_folder::DataFolder;
+use crate::open_bus::OpenBus;
+use crate::settings::Settings;
+
+/// On a cluster: nobody may have written for so long.
+const QUIET: Duration = Duration::from_secs(3);
+
+/// A topic, or one of its lanes, and its copy.
+struct Pair {
+    from: TopicName,
+    to: TopicSpec,
+}
+
+/// What is to be done.
+struct Plan {
+    declared: &'static TopicDeclaration,
+    pairs: Vec<Pair>,
+    groups: Vec<String>,
+}
+
+/// `renkud topics migrate FROM TO`: copies a topic to its next version and carries positions over. Nothing is deleted.
+pub(crate) async fn migrate(
+    settings: &Settings,
+    data: &DataFolder,
+    bus: &OpenBus,
+    what: &MigrateTopic,
+    out: &mut String,
+) -> Result<()> {
+    let plan = plan(bus, what).await?;
+    for pair in &plan.pairs {
+        let extents = bus.seam(None).extents(&pair.from).await?;
+        let offsets: u64 = extents.iter().map(|e| e.end.get() - e.start.get()).sum();
+        writeln!(
+            out,
+            "copy      {} ({} partitions, {offsets} offsets) to {} ({} partitions)",
+            pair.from,
+            extents.len(),
+            pair.to.name,
+            pair.to.partitions
+        )?;
+    }
+    for group in &plan.groups {
+        writeln!(out, "carry     positions of group {group}")?;
+    }
+    writeln!(
+        out,
+        "carry     positions of the view in {}",
+        data.views().display()
+    )?;
+    if !what.yes {
+        writeln!(
+            out,
+            "nothing was done. Stop {} and who reads it, then say the same with --yes",
+            plan.declared.written_by.join(", ")
+        )?;
+        return Ok(());
+    }
+    make(bus, &plan).await.context("the new topics cannot be made")?;
+    let mut maps = Vec::new();
+    for pair in &plan.pairs {
+        maps.push(copy_pair(data, bus, &plan, pair, out).await?);
+    }
+    for group in &plan.groups {
+        carry_group(bus, group, &maps, out).await?;
+    }
+    carry_view(settings, data, bus, &maps, out).await?;
+    writeln!(
+        out,
+        "done. {} stays as it is: when nothing needs it any more, `renkud topics apply` deletes it if it is named twice",
+        what.from
+    )?;
+    Ok(())
+}
+
+async fn plan(bus: &OpenBus, what: &MigrateTopic) -> Result<Plan> {
+    let (from, to): (TopicName, TopicName) = (what.from.parse()?, what.to.parse()?);
+    let ((old_name, old), (new_name, new)) = (version(&from)?, version(&to)?);
+    ensure!(
+        old_name == new_name && new > old,
+        "{to} is no later version of {from}: the names must be equal but for a larger number after .v"
+    );
+    let declaration = |topic: &TopicName| declared_topics().iter().find(|known| known.topic == *topic);
+    let declared = declaration(&from)
+        .or_else(|| declaration(&to))
+        .with_context(|| format!("this release declares neither {from} nor {to}"))?;
+    let extents = match bus.seam(None).extents(&from).await {
+        Err(BusError::UnknownTopic(_)) => bail!("there is no topic {from}"),
+        extents => extents?,
+    };
+    let specs = topic_specs();
+    let spec = |topic: &TopicName| specs.iter().find(|spec| spec.name == *topic);
+    let partitions = what
+        .partitions
+        .unwrap_or_else(|| spec(&to).map_or(extents.len() as u32, |declared| declared.partitions));
+    ensure!(
+        partitions >= extents.len() as u32,
+        "{from} has {} partitions, and a later version has as many or more",
+        extents.len()
+    );
+    let mut pairs = Vec::new();
+    let sides = |make: fn(&TopicName) -> TopicName| (make(&from), make(&to));
+    let mut lanes = vec![sides(Clone::clone)];
+    if declared.has_lanes() {
+        lanes.extend([sides(retry), sides(parked)]);
+    }
+    for (from, to) in lanes {
+        let clean_up: CleanUp = spec(&to)
+            .or_else(|| spec(&from))
+            .map(|spec| spec.clean_up)
+            .with_context(|| format!("this release declares neither {from} nor {to}"))?;
+        match bus.seam(None).extents(&from).await {
+            // A lane that was never made has nothing to copy.
+            Err(BusError::UnknownTopic(_)) => continue,
+            extents => drop(extents?),
+        }
+        let to = TopicSpec {
+            name: to,
+            partitions,
+            clean_up,
+        };
+        pairs.push(Pair { from, to });
+    }
+    let groups = declared.read_by.iter().filter(|role| is_worker(role)).cloned();
+    Ok(Plan {
+        groups: groups.collect(),
+        declared,
+        pairs,
+    })
+}
+
+/// A topic's name without its version, and the version.
+fn version(topic: &TopicName) -> Result<(&str, u32)> {
+    let read = || {
+        let (name, version) = topic.as_str().rsplit_once(".v")?;
+        Some((name, version.parse().ok()?))
+    };
+    read().with_context(|| format!("{topic} has no version: a topic's name ends with .v and a number"))
+}
+
+async fn make(bus: &OpenBus, plan: &Plan) -> Result<()> {
+    let specs: Vec<_> = plan.pairs.iter().map(|pair| pair.to.clone()).collect();
+    if let OpenBus::Kafka(kafka) = bus {
+        // Whatever the settings say of making topics: this was asked for.
+        let mut changes = kafka.plan(&specs, Vec::new(), &[], &[]).await?;
+        changes.retain(|change| !matches!(change, Change::Grow { .. }));
+        kafka.apply(changes).await?;
+    }
+    Ok(bus.seam(None).ensure_topics(&specs).await?)
+}
+
+async fn copy_pair(
+    data: &DataFolder,
+    bus: &OpenBus,
+    plan: &Plan,
+    pair: &Pair,
+    out: &mut String,
+) -> Result<PositionMap> {
+    let seam = bus.seam(None);
+    let log = seam.log_id(&[pair.from.clone(), pair.to.name.clone()]).await?;
+    let mut map = PositionMap::open(&map_file(data, pair)?, &pair.from, &pair.to.name, log)?;
+    let what = CopyTopic {
+        from: pair.from.clone(),
+        to: pair.to.name.clone(),
+        partition_by: plan.declared.partition_by,
+        quiet: match bus {
+            // The data folder is ours alone: nobody else can write.
+            OpenBus::Embedded(_) => Duration::ZERO,
+            OpenBus::Kafka(_) => QUIET,
+        },
+    };
+    let mut told = Told::default();
+    let copied = copy(&*seam, &what, &mut map, |progress| {
+        told.tell(&pair.from, progress)
+    })
+    .await
+    .with_context(|| {
+        format!(
+            "{} is not copied; what is copied stays, and the same command goes on. Who writes it: {}",
+            pair.from,
+            plan.declared.written_by.join(", ")
+        )
+    })?;
+    writeln!(
+        out,
+        "copied    {} records to {}{}",
+        copied.records,
+        pair.to.name,
+        match copied.left_behind {
+            0 => String::new(),
+            left => format!("; {left} that were dealt with stay behind"),
+        }
+    )?;
+    Ok(map)
+}
+
+fn map_file(data: &DataFolder, pair: &Pair) -> Result<PathBuf> {
+    let folder = data.migrations();
+    std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    Ok(folder.join(format!("{}--{}.map", pair.from, pair.to.name)))
+}
+
+/// Tells a person now and then.
+#[derive(Default)]
+struct Told {
+    tenths: u64,
+}
+
+impl Told {
+    #[allow(clippy::print_stderr, reason = "a person waits for a long command")]
+    fn tell(&mut self, topic: &TopicName, progress: CopyProgress) {
+        let tenths = (progress.passed * 10).checked_div(progress.total).unwrap_or(10);
+        if tenths > self.tenths {
+            self.tenths = tenths;
+            eprintln!("{topic}: {} of {} offsets", progress.passed, progress.total);
+        }
+    }
+}
+
+async fn carry_group(bus: &OpenBus, group: &str, maps: &[PositionMap], out: &mut String) -> Result<()> {
+    let seam = bus.seam(None);
+    for map in maps
+        .iter()
+        .filter(|map| !map.from().as_str().ends_with(".parked"))
+    {
+        let settled = seam.group_positions(group, &[map.from().clone()]).await?;
+        if settled.is_empty() {
+            writeln!(
+                out,
+                "carried   group {group} has no position in {}: it begins at the start",
+                map.from()
+            )?;
+            continue;
+        }
+        let mut positions = map.translate(&settled, &seam.extents(map.to()).await?)?;
+        // Who reads the new topic already is not set back.
+        let there = seam.group_positions(group, &[map.to().clone()]).await?;
+        positions.retain(|position| {
+            !there
+                .iter()
+                .any(|there| there.partition == position.partition && there.next >= position.next)
+        });
+        bus.set_group_positions(group, &positions).await?;
+        writeln!(
+            out,
+            "carried   group {group} in {} partitions of {}",
+            positions.len(),
+            map.to()
+        )?;
+    }
+    Ok(())
+}
+
+async fn carry_view(
+    settings: &Settings,
+    data: &DataFolder,
+    bus: &OpenBus,
+    maps: &[PositionMap],
+    out: &mut String,
+) -> Result<()> {
+    let options = settings.store.options(&settings.rdf_host()?);
+    let view = Moving::open(&data.views(), options).context("the view cannot be opened")?;
+    let (Some(view), Some(map)) = (view, maps.first()) else {
+        writeln!(
+            out,
+            "carried   there is no view here: it begins with the new topic"
+        )?;
+        return Ok(());
+    };
+    let seam = bus.seam(None);
+    let mut topics = view.topics();
+    if !topics.contains(map.from()) {
+        let why = if topics.contains(map.to()) {
+            "stands in the new topic"
+        } else {
+            "does not read it"
+        };
+        writeln!(out, "carried   the view {why}: it stays as it is")?;
+        return Ok(());
+    }
+    if seam.log_id(&topics).await? != view.log() {
+        writeln!(
+            out,
+            "carried   the view is of another log: it is built anew when it starts"
+        )?;
+        return Ok(());
+    }
+    let read: Vec<Position> = view.positions().to_vec();
+    let positions = map.translate(&read, &seam.extents(map.to()).await?)?;
+    for topic in &mut topics {
+        if topic == map.from() {
+            *topic = map.to().clone();
+        }
+    }
+    view.carry(&positions, seam.log_id(&topics).await?)?;
+    writeln!(
+        out,
+        "carried   the view in {} partitions of {}",
+        positions.len(),
+        map.to()
+    )?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use bus::{GroupEvent, GroupOptions, NewRecord};
+    use events::{PROJECTS, PUSH_EVENTS};
+    use model::{Offset, Partition, Timestamp};
+    use runtime::Edges;
+
+    use super::*;
+
+    struct Node {
+        settings: Settings,
+        data: DataFolder,
+        bus: OpenBus,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Node {
+        async fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let settings = Settings {
+                data: folder.path().to_owned(),
+                ..Settings::default()
+            };
+            let data = DataFolder::open(&settings.data, true).unwrap();
+            let bus = OpenBus::open(&settings, &data, &Edges::system()).await.unwrap();
+            bus.seam(None).ensure_topics(&topic_specs()).await.unwrap();
+            let node = Self {
+                settings,
+                data,
+                bus,
+                _folder: folder,
+            };
+            for topic in [PROJECTS, PUSH_EVENTS, retry(&PUSH_EVENTS)] {
+                let of = |key: u32| {
+                    let (key, value) = (key.to_string(), format!("value {key}"));
+                    NewRecord::new(topic.clone(), key, value, Timestamp::from_micros(1_000_000))
+                };
+                node.bus
+                    .seam(None)
+                    .append((1..=100).map(of).collect())
+                    .await
+                    .unwrap();
+            }
+            node
+        }
+
+        async fn migrate(&self, from: &str, to: &str, partitions: Option<u32>, yes: bool) -> Result<String> {
+            let what = MigrateTopic {
+                from: from.to_owned(),
+                to: to.to_owned(),
+                partitions,
+                yes,
+            };
+            let mut out = String::new();
+            migrate(&self.settings, &self.data, &self.bus, &what, &mut out).await?;
+            Ok(out)
+        }
+
+        async fn ends(&self, topic: &str) -> Result<Vec<u64>, BusError> {
+            let extents = self.bus.seam(None).extents(&topic.parse().unwrap()).await?;
+            Ok(extents.iter().map(|extent| extent.end.get()).collect())
+        }
+
+        /// A view that has read all of the facts but those of partition 3.
+        async fn view(&self) -> Moving {
+            let options = self.settings.store.options("localhost");
+            let log = self.bus.seam(None).log_id(&[PROJECTS]).await.unwrap();
+            let ends = self.ends(PROJECTS.as_str()).await.unwrap();
+            let (mut writer, _) = store::open(&self.data.views(), options.clone()).unwrap();
+            let mut txn = writer.begin().unwrap();
+            for (partition, end) in (0..).zip(ends).filter(|(partition, _)| *partition != 3) {
+                let position = Position {
+                    topic: PROJECTS,
+                    partition: Partition::new(partition),
+                    next: Offset::new(end),
+                };
+                txn.set_position(&position).unwrap();
+            }
+            txn.set_log(log).unwrap();
+            txn.commit().unwrap();
+            drop(writer);
+            Moving::open(&self.data.views(), options).unwrap().unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_topic_moves_with_its_lanes_and_its_readers() {
+        let node = Node::new().await;
+        let seam = node.bus.seam(None);
+        let mut member = seam
+            .join("commit-fetcher", "m", &[PUSH_EVENTS], GroupOptions::default())
+            .await
+            .unwrap();
+        let mut seen = 0;
+        while seen < 100 {
+            if let GroupEvent::Records(records) = member.next().await.unwrap() {
+                seen += records.len();
+                for record in records.iter().filter(|record| record.partition.get() < 8) {
+                    member.settle(&record.slot(), record.offset);
+                }
+            }
+        }
+        member.leave().await.unwrap();
+
+        let (from, to) = ("renku.push-events.v1", "renku.push-events.v2");
+        let told = node.migrate(from, to, Some(32), false).await.unwrap();
+        assert!(
+            told.contains("nothing was done. Stop webhook-service, commit-fetcher"),
+            "{told}"
+        );
+        assert!(matches!(node.ends(to).await, Err(BusError::UnknownTopic(_))));
+
+        let told = node.migrate(from, to, Some(32), true).await.unwrap();
+        assert!(
+            told.contains("copied    100 records to renku.push-events.v2\n"),
+            "{told}"
+        );
+        assert!(
+            told.contains("copied    100 records to renku.push-events.v2.retry\n"),
+            "{told}"
+        );
+        let ends = node.ends(to).await.unwrap();
+        assert_eq!((ends.len(), ends.iter().sum::<u64>()), (32, 100));
+        let topic: TopicName = to.parse().unwrap();
+        let positions = seam.group_positions("commit-fetcher", &[topic]).await.unwrap();
+        // 32 is twice 16: what was in partition n is in n or n + 16 now.
+        for position in positions {
+            let settled = position.partition.get() % 16 < 8;
+            let end = ends[position.partition.get() as usize];
+            assert_eq!(position.next.get(), if settled { end } else { 0 }, "{position}");
+        }
+        let again = node.migrate(from, to, Some(32), true).await.unwrap();
+        assert!(
+            again.contains("copied    0 records to renku.push-events.v2\n"),
+            "{again}"
+        );
+        assert_eq!(node.ends(to).await.unwrap(), ends);
+        assert_eq!(
+            node.ends(from).await.unwrap().iter().sum::<u64>(),
+            100,
+            "the old one stays"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_view_goes_on_in_the_copy() {
+        let node = Node::new().await;
+        let view = node.view().await;
+        assert_eq!(view.topics()[0], PROJECTS);
+        drop(view);
+        let (from, to) = ("renku.projects.v1", "renku.projects.v2");
+        let told = node.migrate(from, to, None, true).await.unwrap();
+        assert!(
+            told.contains("the view in 16 partitions of renku.projects.v2"),
+            "{told}"
+        );
+        let options = node.settings.store.options("localhost");
+        let view = Moving::open(&node.data.views(), options).unwrap().unwrap();
+        assert_eq!(view.topics()[0].as_str(), to);
+        let ends = node.ends(to).await.unwrap();
+        for position in view
+            .positions()
+            .iter()
+            .filter(|position| position.topic.as_str() == to)
+        {
+            let partition = position.partition.get();
+            let wanted = if partition == 3 {
+                0
+            } else {
+                ends[partition as usize]
+            };
+            assert_eq!(position.next.get(), wanted, "{position}");
+        }
+        drop(view);
+        let again = node.migrate(from, to, None, true).await.unwrap();
+        assert!(again.contains("the view stands in the new topic"), "{again}");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_next_version_is_refused() {
+        let node = Node::new().await;
+        for (from, to, partitions, why) in [
+            ("renku.projects.v1", "renku.commits.v2", None, "no later version"),
+            ("renku.projects.v2", "renku.projects.v1", None, "no later version"),
+            ("renku.projects", "renku.projects.v2", None, "has no version"),
+            (
+                "renku.projects.v1",
+                "renku.projects.v2",
+                Some(8),
+                "as many or more",
+            ),
+            ("renku.notes.v1", "renku.notes.v2", None, "declares neither"),
+            (
+                "renku.projects.v0",
+                "renku.projects.v1",
+                None,
+                "there is no topic",
+            ),
+        ] {
+            let told = node.migrate(from, to, partitions, true).await.unwrap_err();
+            assert!(format!("{told:#}").contains(why), "{told:#}");
+        }
+    }
+}
