@@ -6,7 +6,8 @@ use bus::Bus;
 use runtime::Edges;
 use store::Reader;
 
-use crate::{campaigns, parked_routes, positions, rejects};
+use crate::{campaigns, parked_routes, positions, rejects, sweep_route};
+use crate::sweep::Sweep;
 
 /// The routes, and what they stand on. It has no task of its own: it lives in the admin listener.
 #[derive(Clone)]
@@ -17,6 +18,8 @@ pub(crate) struct Inner {
     /// The view, if this process has one.
     pub reader: Option<Reader>,
     pub edges: Edges,
+    /// The blob store, if this process has it.
+    pub sweep: Option<Sweep>,
 }
 
 impl std::fmt::Debug for Operations {
@@ -32,6 +35,21 @@ impl Operations {
             bus,
             reader,
             edges: edges.clone(),
+            sweep: None,
+        }))
+    }
+
+    /// With a blob store that can be swept.
+    #[must_use]
+    pub fn with_sweep(self, sweep: Sweep) -> Self {
+        let Inner {
+            bus, reader, edges, ..
+        } = &*self.0;
+        Self(Arc::new(Inner {
+            bus: bus.clone(),
+            reader: reader.clone(),
+            edges: edges.clone(),
+            sweep: Some(sweep),
         }))
     }
 
@@ -48,6 +66,7 @@ impl Operations {
                 get(parked_routes::show),
             )
             .route("/admin/views/rejects", get(rejects::list))
+            .route("/admin/blobs/sweep", axum::routing::post(sweep_route::sweep))
             .route("/admin/rebuild", axum::routing::post(campaigns::rebuild))
             .route("/admin/campaigns/{id}", get(campaigns::progress))
             .with_state(self.clone())

@@ -3,6 +3,7 @@
 //! * `GET /admin/positions`: per topic, partition and reader: end, applied, lag; digests of views;
 //! * `GET /admin/parked`, `GET /admin/parked/{topic}/{partition}/{offset}`, `POST /admin/parked`: what workers rejected;
 //! * `GET /admin/views/rejects`: what the views left out;
+//! * `POST /admin/blobs/sweep`: blobs that no record names go;
 //! * `POST /admin/rebuild`, `GET /admin/campaigns/{id}`: graphs made again from git.
 //!
 //! It stands in every process that has the bus. It keeps nothing: all of it is in the log and the views.
@@ -14,6 +15,8 @@ mod parked_routes;
 mod positions;
 mod refusal;
 mod rejects;
+mod sweep;
+mod sweep_route;
 
 pub use campaigns::{CampaignStarted, Progress, RebuildOf};
 pub use desk::Operations;
@@ -22,3 +25,4 @@ pub use parked::{Filter, NotAParkedId, ParkedId, ParkedRecord, ParkedSummary};
 pub use parked_routes::{Resolution, Resolve, Resolved};
 pub use positions::{Positions, ReaderPosition};
 pub use rejects::Reject;
+pub use sweep::{Sweep, SweepError, Swept, sweep_age};

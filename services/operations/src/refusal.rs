@@ -14,6 +14,10 @@ pub(crate) enum Refusal {
     Absent(String),
     #[error("this process has no view: ask one that runs graph-writer or query-service beside the bus")]
     NoView,
+    #[error("this process has no blob store: ask one that runs a role with the bus")]
+    NoBlobs,
+    #[error("the blobs were not swept: {0}")]
+    Sweep(#[from] crate::sweep::SweepError),
     #[error("the bus: {0}")]
     Bus(#[from] BusError),
     #[error("the view: {0}")]
@@ -29,8 +33,10 @@ impl IntoResponse for Refusal {
         let status = match &self {
             Self::Wrong(_) => StatusCode::BAD_REQUEST,
             Self::Absent(_) => StatusCode::NOT_FOUND,
-            Self::NoView => StatusCode::CONFLICT,
-            Self::Bus(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoView | Self::NoBlobs | Self::Sweep(crate::sweep::SweepError::Newer { .. }) => {
+                StatusCode::CONFLICT
+            }
+            Self::Bus(_) | Self::Sweep(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(_) | Self::Encode(_) | Self::Defect(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         if status.is_server_error() {

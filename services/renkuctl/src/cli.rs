@@ -48,6 +48,9 @@ pub(crate) enum Command {
     /// The views of a node (operators).
     #[command(subcommand)]
     Views(Views),
+    /// Values that are too large for a record (operators).
+    #[command(subcommand)]
+    Blobs(Blobs),
     /// Make graphs again from git (operators).
     Rebuild(Rebuild),
 }
@@ -102,6 +105,18 @@ pub(crate) struct ParkedChoice {
     pub(crate) ids: Vec<String>,
     #[command(flatten)]
     pub(crate) filter: ParkedFilter,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Blobs {
+    /// Remove blobs that no record names and that are older than any record that is kept.
+    ///
+    /// It happens every day by itself, in commit-fetcher.
+    Sweep {
+        /// Only tell what would go, of the oldest 100,000.
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use cli::{Cli, Command, Graph, Hooks, Views};
+use cli::{Blobs, Cli, Command, Graph, Hooks, Views};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Command::Positions(arguments) => desk().and_then(|desk| desk.positions(arguments)),
         Command::Parked(command) => desk().and_then(|desk| desk.parked(command)),
         Command::Views(Views::Rejects) => desk().and_then(|desk| desk.rejects()),
+        Command::Blobs(Blobs::Sweep { dry_run }) => desk().and_then(|desk| desk.sweep(*dry_run)),
         Command::Rebuild(arguments) => desk().and_then(|desk| desk.rebuild(arguments)),
     };
     match done {

@@ -134,6 +134,24 @@ impl Desk {
         })
     }
 
+    pub(crate) fn sweep(&self, dry_run: bool) -> Result<(), Failure> {
+        let word = if dry_run { "would go" } else { "removed" };
+        loop {
+            let path = format!("/admin/blobs/sweep?dry_run={dry_run}");
+            let answer = self.admin.post(&path, &json!({}))?;
+            self.show(&answer, |answer| {
+                format!(
+                    "looked at {} old blobs: {} are named by records, {} {word}\n",
+                    answer["looked_at"], answer["kept"], answer["removed"]
+                )
+            })?;
+            // A dry run looks at the same ones again.
+            if dry_run || answer["more"].as_bool() != Some(true) {
+                return Ok(());
+            }
+        }
+    }
+
     pub(crate) fn rebuild(&self, arguments: &Rebuild) -> Result<(), Failure> {
         let which = &arguments.which;
         let started = match (&which.campaign, &which.project) {

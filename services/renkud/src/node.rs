@@ -182,6 +182,10 @@ impl Node {
             let (edges, stop) = (self.edges.clone(), stages.upkeep.stop().clone());
             stages.upkeep.spawn_service("clean-up", bus.clean_up(edges, stop));
         }
+        if let Some(sweep) = self.roles.sweep.clone() {
+            let (edges, stop) = (self.edges.clone(), stages.upkeep.stop().clone());
+            stages.upkeep.spawn_service("sweep", sweep.run(edges, stop));
+        }
         let limits = ServeLimits {
             grace: SERVERS_WITHIN - Duration::from_secs(1),
             ..ServeLimits::default()

@@ -9,7 +9,7 @@ use bus::Bus;
 use commit_fetcher::{CommitFetcher, GitContent, GitLabFacts};
 use gitlab::{ClientSettings, RestClient};
 use graph_writer::GraphWriter;
-use operations::Operations;
+use operations::{Operations, Sweep};
 use query_service::QueryService;
 use repos::{FetchLimits, MirrorSettings, Mirrors};
 use runtime::{Edges, Stop, Tasks};
@@ -28,6 +28,8 @@ pub(crate) struct Built {
     pub public: Router,
     /// Routes of the admin listener.
     pub admin: Router,
+    /// Sweeps blobs, in the role that writes most of them.
+    pub sweep: Option<Sweep>,
     fetcher: Option<CommitFetcher>,
     generator: Option<TripleGenerator>,
     writer: Option<GraphWriter>,
@@ -44,6 +46,7 @@ pub(crate) async fn build(
     let mut built = Built {
         public: Router::new(),
         admin: Router::new(),
+        sweep: None,
         fetcher: None,
         generator: None,
         writer: None,
@@ -82,7 +85,11 @@ pub(crate) async fn build(
         built.admin = built.admin.merge(service.admin_router());
     }
     if seams.bus.is_some() {
-        let desk = Operations::new(bus(seams)?, reader, edges);
+        let sweep = Sweep::new(bus(seams)?, blobs(seams)?);
+        if roles.contains(&Role::CommitFetcher) {
+            built.sweep = Some(sweep.clone());
+        }
+        let desk = Operations::new(bus(seams)?, reader, edges).with_sweep(sweep);
         built.admin = built.admin.merge(desk.router());
     }
     Ok(built)
