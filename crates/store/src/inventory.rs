@@ -35,6 +35,17 @@ impl Writer {
         }
     }
 
+    /// Forgets how far the log was read and what was left out. The next start reads all of it, over what is there: what is known
+    /// is passed over, what was left out gets another try.
+    pub fn read_again(&mut self) -> Result<(), StoreError> {
+        self.disown_loads()?;
+        let tables = self.shared.tables;
+        let mut txn = self.shared.env.write_txn()?;
+        tables.positions.clear(&mut txn)?;
+        tables.rejects.clear(&mut txn)?;
+        Ok(txn.commit()?)
+    }
+
     /// Empties the view: no data, no facts, no positions. Format, names and the count of facts' changes stay. For a view
     /// whose positions mean nothing any more.
     pub fn clear(&mut self) -> Result<(), StoreError> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bus::{Bus, BusError, Reader, Record};
 use events::Decoder;
 use model::{Position, TopicName};
+use runtime::metrics::IntGaugeVec;
 use runtime::{BoxError, Edges, Stop, failpoint};
 
 use crate::metrics::Counters;
@@ -16,6 +17,8 @@ use crate::writing::{Lane, Order};
 /// Waits between tries.
 pub(crate) const FIRST_WAIT: Duration = Duration::from_millis(100);
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// How often a long catching up says how far it is.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 
 /// What every follower of a topic has.
 pub(crate) struct Following {
@@ -30,6 +33,9 @@ pub(crate) struct Following {
     pub counters: Counters,
     pub edges: Edges,
     pub stop: Stop,
+    /// When it began, and when it told last how far it is.
+    pub began: Duration,
+    pub told: Duration,
 }
 
 impl Following {
@@ -59,6 +65,18 @@ impl Following {
     pub(crate) fn applied(&mut self, positions: &[Position]) {
         self.progress.note(positions);
         self.tell(None);
+        let (left, now) = (self.progress.behind_start(), self.edges.clock.monotonic());
+        let gauge = |gauges: &IntGaugeVec, value: u64| {
+            let value = i64::try_from(value).unwrap_or(i64::MAX);
+            gauges.with_label_values(&[self.part]).set(value);
+        };
+        gauge(&self.counters.catching_up, self.progress.total());
+        gauge(&self.counters.catching_up_left, left);
+        if left > 0 && now.saturating_sub(self.told) >= TELL_EVERY {
+            self.told = now;
+            let how_far = self.progress.told(now.saturating_sub(self.began));
+            tracing::info!(topic = %self.topic, "view is {how_far}");
+        }
     }
 
     /// Says whether this part works; `blocked`: why not.
@@ -66,9 +84,10 @@ impl Following {
         let left = self.progress.behind_start();
         match blocked {
             Some(why) => self.readiness.not_ready(self.part, why),
-            None if left > 0 => self
-                .readiness
-                .not_ready(self.part, format!("catching up: {left} offsets left")),
+            None if left > 0 => {
+                let elapsed = self.edges.clock.monotonic().saturating_sub(self.began);
+                self.readiness.not_ready(self.part, self.progress.told(elapsed));
+            }
             None => self.readiness.ready(self.part),
         }
     }

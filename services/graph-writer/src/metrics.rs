@@ -15,6 +15,20 @@ const LAG: MetricSpec = MetricSpec {
     labels: &["topic"],
 };
 
+const CATCHING_UP: MetricSpec = MetricSpec {
+    name: "renku_view_catch_up_records",
+    kind: MetricKind::Gauge,
+    help: "Offsets that there were to catch up with when reading began: all of the log for a view that is built anew.",
+    labels: &["topic"],
+};
+
+const CATCHING_UP_LEFT: MetricSpec = MetricSpec {
+    name: "renku_view_catch_up_left_records",
+    kind: MetricKind::Gauge,
+    help: "How many of renku_view_catch_up_records are left.",
+    labels: &["topic"],
+};
+
 const COMMIT: MetricSpec = MetricSpec {
     name: "renku_view_commit_seconds",
     kind: MetricKind::Histogram(SECONDS),
@@ -73,7 +87,18 @@ const QUERYABLE: MetricSpec = MetricSpec {
 
 /// The catalogue of this role.
 pub const METRICS: &[MetricSpec] = &[
-    RECORDS, LAG, COMMIT, QUADS, PIECES, REJECTS, HIDDEN, REBUILDS, BLOCKED, QUERYABLE,
+    RECORDS,
+    LAG,
+    CATCHING_UP,
+    CATCHING_UP_LEFT,
+    COMMIT,
+    QUADS,
+    PIECES,
+    REJECTS,
+    HIDDEN,
+    REBUILDS,
+    BLOCKED,
+    QUERYABLE,
 ];
 
 /// The metrics in use.
@@ -81,6 +106,8 @@ pub const METRICS: &[MetricSpec] = &[
 pub(crate) struct Counters {
     pub records: IntCounterVec,
     pub lag: IntGaugeVec,
+    pub catching_up: IntGaugeVec,
+    pub catching_up_left: IntGaugeVec,
     pub commit: HistogramVec,
     pub quads: IntGaugeVec,
     pub pieces: IntCounterVec,
@@ -96,6 +123,8 @@ impl Counters {
         Ok(Self {
             records: metrics.counter(&RECORDS)?,
             lag: metrics.gauge(&LAG)?,
+            catching_up: metrics.gauge(&CATCHING_UP)?,
+            catching_up_left: metrics.gauge(&CATCHING_UP_LEFT)?,
             commit: metrics.histogram(&COMMIT)?,
             quads: metrics.gauge(&QUADS)?,
             pieces: metrics.counter(&PIECES)?,

@@ -37,6 +37,17 @@ impl Readiness {
         }
     }
 
+    /// Everything has to be caught up with once more.
+    pub(crate) fn begin_anew(&self, parts: &[&str]) {
+        self.change(|state| {
+            state.started = false;
+            for part in parts {
+                state.reasons.insert((*part).to_owned(), "catching up".to_owned());
+            }
+            true
+        });
+    }
+
     /// The part works.
     pub(crate) fn ready(&self, part: &str) {
         self.change(|state| state.reasons.remove(part).is_some());
@@ -89,6 +100,8 @@ pub(crate) struct Progress {
     /// Where the log ended at start.
     goal: BTreeMap<Partition, Offset>,
     applied: BTreeMap<Partition, Offset>,
+    /// Offsets between both at start.
+    total: u64,
 }
 
 impl Progress {
@@ -101,8 +114,10 @@ impl Progress {
             topic,
             goal: ends.into_iter().collect(),
             applied: BTreeMap::new(),
+            total: 0,
         };
         progress.note(from);
+        progress.total = progress.behind_start();
         progress
     }
 
@@ -122,6 +137,23 @@ impl Progress {
     /// How many offsets are left of what was there at start.
     pub(crate) fn behind_start(&self) -> u64 {
         self.behind(self.goal.iter().map(|(partition, end)| (*partition, *end)))
+    }
+
+    /// How far it is with what was there at start, for people, after so long: done, all, and how long the rest may take.
+    pub(crate) fn told(&self, elapsed: std::time::Duration) -> String {
+        let left = self.behind_start();
+        let done = self.total.saturating_sub(left);
+        let mut told = format!("catching up: {done} of {} offsets", self.total);
+        if done > 0 {
+            let rest = elapsed.as_secs_f64() * left as f64 / done as f64;
+            told.push_str(&format!(", about {} s left", rest.ceil()));
+        }
+        told
+    }
+
+    /// How many offsets there were to catch up with at start.
+    pub(crate) fn total(&self) -> u64 {
+        self.total
     }
 
     /// How many offsets lie between what is applied and these ends.
@@ -174,6 +206,14 @@ mod tests {
         ];
         let mut progress = Progress::new(topic.clone(), &[at(0, 1)], ends);
         assert_eq!(progress.behind_start(), 6);
+        let second = std::time::Duration::from_secs(1);
+        assert_eq!(progress.told(second), "catching up: 0 of 6 offsets");
+        let mut half = progress.clone();
+        half.note(&[at(0, 4)]);
+        assert_eq!(
+            half.told(second * 10),
+            "catching up: 3 of 6 offsets, about 10 s left"
+        );
         assert_eq!(progress.moved(vec![at(0, 1), at(1, 2)]), [at(1, 2)]);
         progress.note(&[at(0, 9), at(1, 2)]);
         assert_eq!(progress.behind_start(), 0);

@@ -1,5 +1,6 @@
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use blobs::Blobs;
 use bus::{Bus, BusError, Extent, ReadLimits};
@@ -20,6 +21,7 @@ use crate::large::Loading;
 use crate::metrics::Counters;
 use crate::prepare::Preparer;
 use crate::readiness::{Progress, Readiness};
+use crate::replay::{self, Asked, Replays};
 use crate::start::{Start, start};
 use crate::view::View;
 use crate::writing::{Lane, Writing, lanes};
@@ -31,6 +33,12 @@ const STATUS: &str = "event-status";
 
 /// The topics that are followed.
 pub(crate) const TOPICS: [TopicName; 3] = [PROJECTS, PROJECT_GRAPHS, EVENT_STATUS];
+
+/// So much is read in larger batches. Offsets.
+const MUCH: u64 = 2_000;
+
+/// What is in hand is committed before a replay.
+const STOPPED_WITHIN: Duration = Duration::from_secs(120);
 
 /// The role cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -67,13 +75,14 @@ pub fn open_view(folder: &Path, options: StoreOptions) -> Result<(Writer, Reader
 /// The role.
 pub struct GraphWriter {
     config: Config,
-    view: View,
+    view: Arc<Mutex<View>>,
     inventory: Inventory,
     bus: Arc<dyn Bus>,
     blobs: Arc<dyn Blobs>,
     edges: Edges,
     counters: Counters,
     readiness: Arc<Readiness>,
+    replays: (Replays, mpsc::Receiver<Asked>),
 }
 
 impl std::fmt::Debug for GraphWriter {
@@ -99,22 +108,55 @@ impl GraphWriter {
         Ok(Self {
             config: config.clone(),
             inventory: writer.inventory(),
-            view: View::new(writer),
+            view: Arc::new(Mutex::new(View::new(writer))),
             bus,
             blobs,
             counters: Counters::register(&edges.metrics)?,
             readiness: Arc::new(Readiness::new(component, &[FACTS, GRAPHS, STATUS])),
             edges: edges.clone(),
+            replays: replay::channel(),
         })
+    }
+
+    /// For who may ask to have the log read again.
+    pub fn replays(&self) -> Replays {
+        self.replays.0.clone()
     }
 
     /// Starts the tasks. They end on the group's stop after committing what is in hand.
     pub fn run(self, tasks: &Tasks) {
         let group = tasks.clone();
-        tasks.spawn("graph-writer", async move { self.start(&group).await });
+        tasks.spawn("graph-writer", async move { self.live(&group).await });
     }
 
-    async fn start(mut self, tasks: &Tasks) -> Result<(), BoxError> {
+    /// Runs, and when somebody asks for a replay stops, forgets what is to be read again, and runs on.
+    async fn live(mut self, tasks: &Tasks) -> Result<(), BoxError> {
+        let mut shown = false;
+        loop {
+            let run = tasks.group("run");
+            self.start(&run, shown).await?;
+            let Some(Some(asked)) = tasks.stop().or(self.replays.1.recv()).await else {
+                return Ok(());
+            };
+            run.stop_and_drain(STOPPED_WITHIN).await?;
+            let from_empty = asked.from_empty;
+            tracing::warn!(from_empty, "an operator has the view read the log again");
+            if from_empty {
+                let log = self.bus.log_id(&TOPICS).await?;
+                self.counters.rebuilds.with_label_values(&["asked-for"]).inc();
+                self.readiness.begin_anew(&[FACTS, GRAPHS, STATUS]);
+                self.on_view(move |view| view.begin_anew(log)).await?;
+            } else {
+                self.on_view(View::read_again).await?;
+            }
+            // What is shown stays good while it is read again over it.
+            shown = !from_empty;
+            asked.done();
+        }
+    }
+
+    /// `shown`: there is nothing to wait for until the view is good.
+    async fn start(&mut self, tasks: &Tasks, shown: bool) -> Result<(), BoxError> {
         let (from, extents) = self.positions().await?;
         let (ends, orders) = lanes();
         let (wake, woken) = mpsc::unbounded_channel();
@@ -132,7 +174,10 @@ impl GraphWriter {
             (STATUS, EVENT_STATUS, &ends.urgent),
             (GRAPHS, PROJECT_GRAPHS, &ends.graphs),
         ] {
-            following.push(self.following(part, topic, lane, &from, &extents, &stop).await?);
+            following.push(
+                self.following(part, topic, lane, (&from, &extents, shown), &stop)
+                    .await?,
+            );
         }
         let (graphs, status, facts) = match (following.pop(), following.pop(), following.pop()) {
             (Some(graphs), Some(status), Some(facts)) => (graphs, status, facts),
@@ -150,12 +195,12 @@ impl GraphWriter {
             stop: stop.clone(),
         };
         let writing = Writing {
-            view: Arc::new(Mutex::new(self.view)),
-            inventory: self.inventory,
+            view: self.view.clone(),
+            inventory: self.inventory.clone(),
             lanes: orders,
-            edges: self.edges,
-            counters: self.counters,
-            readiness: self.readiness,
+            edges: self.edges.clone(),
+            counters: self.counters.clone(),
+            readiness: self.readiness.clone(),
             wake,
             stop: stop.clone(),
         };
@@ -215,7 +260,7 @@ impl GraphWriter {
         work: impl FnOnce(&mut View) -> Result<(), crate::ViewError> + Send,
     ) -> Result<(), BoxError> {
         // Nothing else runs on this task yet, so its thread may wait for the disk.
-        Ok(work(&mut self.view)?)
+        Ok(work(&mut self.view.lock())?)
     }
 
     async fn following(
@@ -223,8 +268,7 @@ impl GraphWriter {
         part: &'static str,
         topic: TopicName,
         lane: &Lane,
-        from: &[Position],
-        extents: &[(TopicName, Vec<Extent>)],
+        (from, extents, shown): (&[Position], &[(TopicName, Vec<Extent>)], bool),
         stop: &runtime::Stop,
     ) -> Result<Following, BoxError> {
         let from: Vec<_> = from
@@ -234,11 +278,13 @@ impl GraphWriter {
             .collect();
         let ends = extents
             .iter()
-            .filter(|(name, _)| *name == topic)
+            .filter(|(name, _)| *name == topic && !shown)
             .flat_map(|(_, extents)| extents);
         let ends = ends.map(|extent| (extent.partition, extent.end));
         let progress = Progress::new(topic.clone(), &from, ends);
-        let reader = self.bus.read(from, ReadLimits::default()).await?;
+        let limits = limits(progress.total());
+        let reader = self.bus.read(from, limits).await?;
+        let began = self.edges.clock.monotonic();
         Ok(Following {
             part,
             topic,
@@ -250,6 +296,19 @@ impl GraphWriter {
             counters: self.counters.clone(),
             edges: self.edges.clone(),
             stop: stop.clone(),
+            began,
+            told: began,
         })
+    }
+}
+
+/// A view that has much to catch up with takes more at once: each commit waits for the disk.
+fn limits(to_catch_up: u64) -> ReadLimits {
+    if to_catch_up < MUCH {
+        return ReadLimits::default();
+    }
+    ReadLimits {
+        records: 10_000,
+        bytes: 16 << 20,
     }
 }

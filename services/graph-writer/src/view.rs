@@ -54,6 +54,11 @@ impl View {
         self.set_log(log)
     }
 
+    /// The next start reads the whole log again, over what is there.
+    pub fn read_again(&mut self) -> Result<(), ViewError> {
+        Ok(self.writer.read_again()?)
+    }
+
     /// Notes which log the positions are of.
     pub fn set_log(&mut self, log: LogId) -> Result<(), ViewError> {
         let mut txn = self.writer.begin()?;

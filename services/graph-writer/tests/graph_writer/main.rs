@@ -10,4 +10,5 @@ mod faults;
 mod interleavings;
 mod kills;
 mod main_path;
+mod replay;
 mod rig;

@@ -15,7 +15,7 @@ use events::{
     ProjectRecord, ProjectState, Sha256, Stage, StageOutcome, TopicValue, attach_if_small, bucket_bits,
     bucket_of, encode, topic_specs,
 };
-use graph_writer::{Config, GraphWriter, open_view};
+use graph_writer::{Config, GraphWriter, Replays, open_view};
 use model::{
     BlobName, Generation, LogId, Offset, Partition, Position, ProjectId, StateVersion, Timestamp, TopicName,
     Visibility,
@@ -268,6 +268,7 @@ pub struct Running {
     pub tasks: Tasks,
     pub edges: Edges,
     pub reader: Reader,
+    pub replays: Replays,
 }
 
 impl Running {
@@ -278,8 +279,14 @@ impl Running {
             .await
             .unwrap();
         let tasks = Tasks::new();
+        let replays = role.replays();
         role.run(&tasks);
-        Self { tasks, edges, reader }
+        Self {
+            tasks,
+            edges,
+            reader,
+            replays,
+        }
     }
 
     pub async fn stop(self) {
