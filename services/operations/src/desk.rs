@@ -6,13 +6,15 @@ use bus::Bus;
 use runtime::Edges;
 use store::Reader;
 
-use crate::{campaigns, parked_routes, positions, rejects, sweep_route};
+use crate::replay::AskReplay;
 use crate::sweep::Sweep;
+use crate::{campaigns, parked_routes, positions, rejects, replay, sweep_route};
 
 /// The routes, and what they stand on. It has no task of its own: it lives in the admin listener.
 #[derive(Clone)]
 pub struct Operations(Arc<Inner>);
 
+#[derive(Clone)]
 pub(crate) struct Inner {
     pub bus: Arc<dyn Bus>,
     /// The view, if this process has one.
@@ -20,6 +22,8 @@ pub(crate) struct Inner {
     pub edges: Edges,
     /// The blob store, if this process has it.
     pub sweep: Option<Sweep>,
+    /// The view's writer, if it is in this process.
+    pub replay: Option<AskReplay>,
 }
 
 impl std::fmt::Debug for Operations {
@@ -36,21 +40,24 @@ impl Operations {
             reader,
             edges: edges.clone(),
             sweep: None,
+            replay: None,
         }))
     }
 
     /// With a blob store that can be swept.
     #[must_use]
     pub fn with_sweep(self, sweep: Sweep) -> Self {
-        let Inner {
-            bus, reader, edges, ..
-        } = &*self.0;
-        Self(Arc::new(Inner {
-            bus: bus.clone(),
-            reader: reader.clone(),
-            edges: edges.clone(),
-            sweep: Some(sweep),
-        }))
+        let mut inner = Inner::clone(&self.0);
+        inner.sweep = Some(sweep);
+        Self(Arc::new(inner))
+    }
+
+    /// With a view that can be told to read the log again.
+    #[must_use]
+    pub fn with_replay(self, replay: AskReplay) -> Self {
+        let mut inner = Inner::clone(&self.0);
+        inner.replay = Some(replay);
+        Self(Arc::new(inner))
     }
 
     /// For the admin listener, which guards them.
@@ -67,6 +74,7 @@ impl Operations {
             )
             .route("/admin/views/rejects", get(rejects::list))
             .route("/admin/blobs/sweep", axum::routing::post(sweep_route::sweep))
+            .route("/admin/views/graph/replay", axum::routing::post(replay::replay))
             .route("/admin/rebuild", axum::routing::post(campaigns::rebuild))
             .route("/admin/campaigns/{id}", get(campaigns::progress))
             .with_state(self.clone())

@@ -19,7 +19,7 @@ const GROUPS: [(&str, &[TopicName], &[TopicName]); 2] = [
 ];
 
 /// What the graph view reads.
-const VIEWED: [TopicName; 3] = [PROJECTS, PROJECT_GRAPHS, EVENT_STATUS];
+pub(crate) const VIEWED: [TopicName; 3] = [PROJECTS, PROJECT_GRAPHS, EVENT_STATUS];
 
 /// `GET /admin/positions`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -30,6 +30,8 @@ pub struct Positions {
     pub positions: Vec<ReaderPosition>,
     /// The digest of the graph view: equal on all nodes that have applied the same. None: no view here, or not asked for.
     pub graph_digest: Option<String>,
+    /// What the graph view of this node waits for; while it catches up: how much is done, of how much, and how long it may take.
+    pub graph_state: Option<String>,
 }
 
 /// How far one reader is in one partition.
@@ -98,6 +100,7 @@ pub(crate) async fn get(
         log: inner.bus.log_id(&VIEWED).await?.to_string(),
         positions,
         graph_digest,
+        graph_state: inner.edges.health.readiness().components.remove("graph-writer"),
     }))
 }
 

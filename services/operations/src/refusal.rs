@@ -14,6 +14,10 @@ pub(crate) enum Refusal {
     Absent(String),
     #[error("this process has no view: ask one that runs graph-writer or query-service beside the bus")]
     NoView,
+    #[error("the graph view is written by another process: ask the one that runs graph-writer")]
+    NoWriter,
+    #[error("the view does not read again: {0}")]
+    NotReplayed(String),
     #[error("this process has no blob store: ask one that runs a role with the bus")]
     NoBlobs,
     #[error("the blobs were not swept: {0}")]
@@ -33,9 +37,11 @@ impl IntoResponse for Refusal {
         let status = match &self {
             Self::Wrong(_) => StatusCode::BAD_REQUEST,
             Self::Absent(_) => StatusCode::NOT_FOUND,
-            Self::NoView | Self::NoBlobs | Self::Sweep(crate::sweep::SweepError::Newer { .. }) => {
-                StatusCode::CONFLICT
-            }
+            Self::NoView
+            | Self::NoWriter
+            | Self::NotReplayed(_)
+            | Self::NoBlobs
+            | Self::Sweep(crate::sweep::SweepError::Newer { .. }) => StatusCode::CONFLICT,
             Self::Bus(_) | Self::Sweep(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(_) | Self::Encode(_) | Self::Defect(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };

@@ -53,6 +53,8 @@ pub(crate) enum Command {
     Blobs(Blobs),
     /// Make graphs again from git (operators).
     Rebuild(Rebuild),
+    /// Have a view read the log again: what was left out gets another try (operators).
+    Replay(Replay),
 }
 
 #[derive(Debug, Args)]
@@ -137,6 +139,24 @@ pub(crate) struct Which {
     /// Nothing new: tell how far this campaign is.
     #[arg(long, value_name = "CAMPAIGN")]
     pub(crate) campaign: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum View {
+    /// The graph with its access facts and the status of pushes.
+    Graph,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// Which view.
+    pub(crate) view: View,
+    /// Empty it first: it answers nothing of what it has not read again yet. For a view that is wrong in itself.
+    #[arg(long)]
+    pub(crate) from_empty: bool,
+    /// Stay until it has read all that is in the log now, and tell how it goes.
+    #[arg(long)]
+    pub(crate) wait: bool,
 }
 
 #[derive(Debug, Args)]

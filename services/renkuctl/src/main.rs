@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Command::Parked(command) => desk().and_then(|desk| desk.parked(command)),
         Command::Views(Views::Rejects) => desk().and_then(|desk| desk.rejects()),
         Command::Blobs(Blobs::Sweep { dry_run }) => desk().and_then(|desk| desk.sweep(*dry_run)),
+        Command::Replay(arguments) => desk().and_then(|desk| desk.replay(arguments)),
         Command::Rebuild(arguments) => desk().and_then(|desk| desk.rebuild(arguments)),
     };
     match done {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::Failure;
 use crate::admin::Admin;
-use crate::cli::{Parked, ParkedChoice, ParkedFilter, Positions, Rebuild};
+use crate::cli::{Parked, ParkedChoice, ParkedFilter, Positions, Rebuild, Replay, View};
 use crate::table::table;
 
 /// How often a campaign is asked for.
@@ -47,6 +47,9 @@ impl Desk {
                     ("LAG", "lag"),
                 ],
             );
+            if let Some(state) = answer["graph_state"].as_str().filter(|state| *state != "ready") {
+                text.push_str(&format!("graph view: {state}\n"));
+            }
             if let Some(digest) = answer["graph_digest"].as_str() {
                 text.push_str(&format!("digest of the graph view: {digest}\n"));
             }
@@ -134,6 +137,34 @@ impl Desk {
         })
     }
 
+    pub(crate) fn replay(&self, arguments: &Replay) -> Result<(), Failure> {
+        let View::Graph = arguments.view;
+        let body = json!({ "from_empty": arguments.from_empty });
+        let started = self.admin.post("/admin/views/graph/replay", &body)?;
+        let goal = started["goal"].as_array().cloned().unwrap_or_default();
+        self.show(&started, |_| {
+            if arguments.from_empty {
+                "the graph view is empty and reads the log\n".to_owned()
+            } else {
+                "the graph view reads the log again; what it shows stays meanwhile\n".to_owned()
+            }
+        })?;
+        while arguments.wait {
+            let answer = self.admin.get("/admin/positions", &[])?;
+            let left: u64 = goal.iter().map(|goal| left(goal, &answer["positions"])).sum();
+            let told = json!({ "left": left, "state": answer["graph_state"] });
+            self.show(&told, |told| match told["state"].as_str() {
+                Some(state) if left > 0 => format!("{left} offsets left; {state}\n"),
+                _ => format!("{left} offsets left\n"),
+            })?;
+            if left == 0 {
+                break;
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
+    }
+
     pub(crate) fn sweep(&self, dry_run: bool) -> Result<(), Failure> {
         let word = if dry_run { "would go" } else { "removed" };
         loop {
@@ -213,6 +244,16 @@ impl Desk {
             done => done.map_err(|error| Failure::new(1, error)),
         }
     }
+}
+
+/// How many offsets of one partition the graph view has still to read up to its goal.
+fn left(goal: &Value, positions: &Value) -> u64 {
+    let same = |row: &&Value| {
+        row["reader"] == "graph" && row["topic"] == goal["topic"] && row["partition"] == goal["partition"]
+    };
+    let row = positions.as_array().and_then(|rows| rows.iter().find(same));
+    let applied = row.and_then(|row| row["applied"].as_u64()).unwrap_or_default();
+    goal["end"].as_u64().unwrap_or_default().saturating_sub(applied)
 }
 
 /// Is it `topic/partition@offset`?

@@ -9,7 +9,7 @@ use bus::Bus;
 use commit_fetcher::{CommitFetcher, GitContent, GitLabFacts};
 use gitlab::{ClientSettings, RestClient};
 use graph_writer::GraphWriter;
-use operations::{Operations, Sweep};
+use operations::{AskReplay, Operations, Sweep};
 use query_service::QueryService;
 use repos::{FetchLimits, MirrorSettings, Mirrors};
 use runtime::{Edges, Stop, Tasks};
@@ -89,10 +89,22 @@ pub(crate) async fn build(
         if roles.contains(&Role::CommitFetcher) {
             built.sweep = Some(sweep.clone());
         }
-        let desk = Operations::new(bus(seams)?, reader, edges).with_sweep(sweep);
+        let mut desk = Operations::new(bus(seams)?, reader, edges).with_sweep(sweep);
+        if let Some(writer) = &built.writer {
+            desk = desk.with_replay(replay(writer));
+        }
         built.admin = built.admin.merge(desk.router());
     }
     Ok(built)
+}
+
+/// The desk asks, the view does.
+fn replay(writer: &GraphWriter) -> AskReplay {
+    let replays = writer.replays();
+    AskReplay::new(move |from_empty| {
+        let replays = replays.clone();
+        async move { replays.ask(from_empty).await.map_err(|error| error.to_string()) }
+    })
 }
 
 fn bus(seams: &Seams) -> Result<Arc<dyn Bus>> {
