@@ -14,7 +14,7 @@ use bus::worker::parked_record;
 use bus::{Bus, MemoryBus, NewRecord, Origin, ReadLimits, Record, record_of, value_of};
 use events::{Decoder, LookReason, PUSH_EVENTS, PUSH_EVENTS_BACKFILL, PushEvent, parked, topic_specs};
 use model::{LogId, Owner, ProjectId, Reason, Timestamp, TopicName};
-use operations::Operations;
+use operations::{AskReplay, Operations};
 use runtime::{Edges, ManualClock, SeededRandomness};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -212,4 +212,38 @@ async fn positions_tell_the_lag_of_every_reader() {
         .map(|row| row["lag"].as_u64().unwrap())
         .sum();
     assert_eq!(lag, 1);
+}
+
+#[tokio::test]
+async fn a_replay_is_for_the_process_that_writes_the_view() {
+    let desk = Desk::new().await;
+    let path = "/admin/views/graph/replay";
+    let (status, body) = desk.post(path, json!({})).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{body}");
+    let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_000_000)));
+    let edges = Edges::with(clock, Arc::new(SeededRandomness::new(1)));
+    let ask = AskReplay::new(|from_empty| async move {
+        if from_empty {
+            Err("it is being stopped".to_owned())
+        } else {
+            Ok(())
+        }
+    });
+    let router = Operations::new(Arc::new(desk.bus.clone()), None, &edges)
+        .with_replay(ask)
+        .router();
+    desk.park(7, "no-project").await;
+    let desk = Desk { router, ..desk };
+    let (status, body) = desk.post(path, json!({})).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    assert_eq!(body["from_empty"], false);
+    assert_eq!(body["goal"].as_array().unwrap().len(), 48);
+    let (status, body) = desk.post(path, json!({"from_empty": true})).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert!(
+        body["message"].as_str().unwrap().ends_with("it is being stopped"),
+        "{body}"
+    );
+    let (status, _) = desk.post("/admin/blobs/sweep", json!({})).await;
+    assert_eq!(status, StatusCode::CONFLICT);
 }
