@@ -9,6 +9,8 @@ use model::{Position, TopicName};
 use runtime::metrics::IntGaugeVec;
 use runtime::{BoxError, Edges, Stop, failpoint};
 
+use tokio::sync::watch;
+
 use crate::metrics::Counters;
 use crate::readiness::{Progress, Readiness};
 use crate::work::{Batch, Item};
@@ -98,6 +100,8 @@ pub(crate) struct Follower {
     pub following: Following,
     pub decoder: Decoder,
     pub item: fn(&Decoder, &Record) -> Option<Item>,
+    /// Told when there is nothing left of what was there at start.
+    pub caught_up: watch::Sender<bool>,
 }
 
 impl Follower {
@@ -106,6 +110,8 @@ impl Follower {
         let following = &mut self.following;
         following.tell(None);
         let stop = following.stop.clone();
+        let caught_up = &self.caught_up;
+        caught_up.send_replace(following.progress.behind_start() == 0);
         while let Some(read) = stop.or(following.reader.next()).await {
             let Some(records) = following.outlast(read, &mut wait).await? else {
                 continue;
@@ -138,6 +144,8 @@ impl Follower {
             }
             failpoint!("graph-writer.before-next-poll")?;
             following.applied(&positions);
+            caught_up
+                .send_if_modified(|up| !std::mem::replace(up, following.progress.behind_start() == 0) && *up);
         }
         Ok(())
     }

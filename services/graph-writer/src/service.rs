@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use runtime::metrics::MetricError;
 use runtime::{BoxError, Edges, Tasks};
 use store::{Inventory, Reader, StoreError, StoreOptions, Writer};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::config::Config;
 use crate::decode;
@@ -212,17 +212,31 @@ impl GraphWriter {
             step_bytes: self.config.transaction_bytes,
             stop,
         };
+        // Graphs whose facts are not there yet would each be put aside and taken up again by itself.
+        let after_facts = facts.progress.total() >= MUCH;
         let item = |following, item| Follower {
             following,
             decoder: Decoder::default(),
             item,
+            caught_up: watch::Sender::new(false),
+        };
+        let facts = item(facts, decode::facts);
+        let mut facts_are_there = facts.caught_up.subscribe();
+        let graphs = Graphs::new(graphs, preparer, woken, job, loaded);
+        let stop = tasks.stop().clone();
+        let graphs = async move {
+            if after_facts {
+                // If nobody tells, facts are not read any more: then the process ends, or the view is begun again.
+                let _ = stop.or(facts_are_there.wait_for(|there| *there)).await;
+            }
+            graphs.run().await
         };
         tasks.spawn_service("write", writing.run());
         tasks.spawn_service("load", loading.run());
         tasks.spawn_service("lag", lag.run());
-        tasks.spawn_service(FACTS, item(facts, decode::facts).run());
+        tasks.spawn_service(FACTS, facts.run());
         tasks.spawn_service(STATUS, item(status, decode::status).run());
-        tasks.spawn_service(GRAPHS, Graphs::new(graphs, preparer, woken, job, loaded).run());
+        tasks.spawn_service(GRAPHS, graphs);
         Ok(())
     }
 
