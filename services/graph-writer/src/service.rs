@@ -72,6 +72,15 @@ pub fn open_view(folder: &Path, options: StoreOptions) -> Result<(Writer, Reader
     }
 }
 
+/// From where to where a view has to read until it is good.
+#[derive(Clone, Copy)]
+struct Span<'a> {
+    from: &'a [Position],
+    extents: &'a [(TopicName, Vec<Extent>)],
+    /// It is good already.
+    shown: bool,
+}
+
 /// The role.
 pub struct GraphWriter {
     config: Config,
@@ -169,15 +178,17 @@ impl GraphWriter {
         );
         let stop = tasks.stop().clone();
         let mut following = Vec::new();
+        let span = Span {
+            from: &from,
+            extents: &extents,
+            shown,
+        };
         for (part, topic, lane) in [
             (FACTS, PROJECTS, &ends.urgent),
             (STATUS, EVENT_STATUS, &ends.urgent),
             (GRAPHS, PROJECT_GRAPHS, &ends.graphs),
         ] {
-            following.push(
-                self.following(part, topic, lane, (&from, &extents, shown), &stop)
-                    .await?,
-            );
+            following.push(self.following(part, topic, lane, span, &stop).await?);
         }
         let (graphs, status, facts) = match (following.pop(), following.pop(), following.pop()) {
             (Some(graphs), Some(status), Some(facts)) => (graphs, status, facts),
@@ -282,17 +293,19 @@ impl GraphWriter {
         part: &'static str,
         topic: TopicName,
         lane: &Lane,
-        (from, extents, shown): (&[Position], &[(TopicName, Vec<Extent>)], bool),
+        span: Span<'_>,
         stop: &runtime::Stop,
     ) -> Result<Following, BoxError> {
-        let from: Vec<_> = from
+        let from: Vec<_> = span
+            .from
             .iter()
             .filter(|position| position.topic == topic)
             .cloned()
             .collect();
-        let ends = extents
+        let ends = span
+            .extents
             .iter()
-            .filter(|(name, _)| *name == topic && !shown)
+            .filter(|(name, _)| *name == topic && !span.shown)
             .flat_map(|(_, extents)| extents);
         let ends = ends.map(|extent| (extent.partition, extent.end));
         let progress = Progress::new(topic.clone(), &from, ends);

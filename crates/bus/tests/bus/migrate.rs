@@ -172,6 +172,7 @@ fn ce_id(record: &Record) -> String {
     record.headers.text("ce_id").unwrap_or("late").to_owned()
 }
 
+#[allow(clippy::disallowed_methods, reason = "a writer beside the copy")]
 pub async fn a_copy_refuses_what_would_not_be_whole<H: Harness>() {
     let harness = H::fresh().await;
     let bus = harness.bus();
