@@ -149,7 +149,10 @@ impl Desk {
                 "the graph view reads the log again; what it shows stays meanwhile\n".to_owned()
             }
         })?;
-        while arguments.wait {
+        if !arguments.wait {
+            return Ok(());
+        }
+        loop {
             let answer = self.admin.get("/admin/positions", &[])?;
             let left: u64 = goal.iter().map(|goal| left(goal, &answer["positions"])).sum();
             let told = json!({ "left": left, "state": answer["graph_state"] });
@@ -158,11 +161,10 @@ impl Desk {
                 _ => format!("{left} offsets left\n"),
             })?;
             if left == 0 {
-                break;
+                return Ok(());
             }
             std::thread::sleep(LOOK_EVERY);
         }
-        Ok(())
     }
 
     pub(crate) fn sweep(&self, dry_run: bool) -> Result<(), Failure> {
