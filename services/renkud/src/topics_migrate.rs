@@ -17,6 +17,10 @@ use crate::settings::Settings;
 /// On a cluster: nobody may have written for so long.
 const QUIET: Duration = Duration::from_secs(3);
 
+/// How often, and how many times, new topics are asked for until all brokers know them.
+const AGAIN: Duration = Duration::from_millis(200);
+const TRIES: u32 = 100;
+
 /// A topic, or one of its lanes, and its copy.
 struct Pair {
     from: TopicName,
@@ -157,7 +161,19 @@ async fn make(bus: &OpenBus, plan: &Plan) -> Result<()> {
         changes.retain(|change| !matches!(change, Change::Grow { .. }));
         kafka.apply(changes).await?;
     }
-    Ok(bus.seam(None).ensure_topics(&specs).await?)
+    let mut tries = 0;
+    loop {
+        match bus.seam(None).ensure_topics(&specs).await {
+            // Not every broker knows a topic at once that was just made.
+            Err(error)
+                if tries < TRIES && (error.is_transient() || matches!(error, BusError::UnknownTopic(_))) =>
+            {
+                tries += 1;
+                tokio::time::sleep(AGAIN).await;
+            }
+            made => return Ok(made?),
+        }
+    }
 }
 
 async fn copy_pair(
