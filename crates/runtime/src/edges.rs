@@ -4,6 +4,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::randomness::{OsRandomness, Randomness};
+use crate::traces::Traces;
 
 /// What a process hands to every role it runs. Nothing else of the outside is taken for granted.
 ///
@@ -21,23 +22,21 @@ pub struct Edges {
     pub metrics: Metrics,
     /// Where to say "ready".
     pub health: Health,
+    /// Where spans begin.
+    pub traces: Traces,
 }
 
 impl Edges {
-    /// The machine's.
+    /// The machine's. Spans are not told.
     pub fn system() -> Self {
-        Self {
-            clock: SystemClock::shared(),
-            randomness: OsRandomness::shared(),
-            metrics: Metrics::new(),
-            health: Health::new(),
-        }
+        Self::with(SystemClock::shared(), OsRandomness::shared())
     }
 
     /// The same time and randomness, with metrics and health of their own: for a second stack in one process.
     #[must_use]
     pub fn with(clock: Arc<dyn Clock>, randomness: Arc<dyn Randomness>) -> Self {
         Self {
+            traces: Traces::off(clock.clone(), randomness.clone()),
             clock,
             randomness,
             metrics: Metrics::new(),

@@ -18,6 +18,7 @@ pub mod stop;
 pub mod tasks;
 pub mod telemetry;
 pub mod trace_context;
+pub mod traces;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use edges::Edges;
@@ -28,3 +29,4 @@ pub use randomness::{OsRandomness, Randomness, SeededRandomness};
 pub use stop::Stop;
 pub use tasks::{BoxError, TaskFailure, Tasks};
 pub use trace_context::TraceContext;
+pub use traces::{Span, Traces};

@@ -22,7 +22,7 @@ pub struct NotATraceparent;
 
 impl TraceContext {
     /// Starts a new trace. `sample`: the share of traces, 0 to 1, that are told; a trace's id decides.
-    pub fn sampled_root(randomness: &dyn Randomness, sample: f64) -> Self {
+    pub fn root(randomness: &dyn Randomness, sample: f64) -> Self {
         // An id of zero is invalid by the specification.
         let trace_id = randomness.bits128().max(1);
         let place = (trace_id as u64 >> 11) as f64 / (1u64 << 53) as f64;
@@ -39,19 +39,6 @@ impl TraceContext {
         Self {
             span_id: randomness.bits64().max(1),
             ..*self
-        }
-    }
-
-    /// Starts a new trace that is told.
-    pub fn root(randomness: &dyn Randomness) -> Self {
-        Self::sampled_root(randomness, 1.0)
-    }
-
-    /// Goes on with the caller's trace if the header is one, else starts one.
-    pub fn from_header(header: Option<&str>, randomness: &dyn Randomness) -> Self {
-        match header.and_then(|text| text.parse::<Self>().ok()) {
-            Some(parent) => parent.child(randomness),
-            None => Self::root(randomness),
         }
     }
 
@@ -147,7 +134,11 @@ mod tests {
     #[test]
     fn a_share_is_told() {
         let source = SeededRandomness::new(1);
-        let told = |share: f64| (0..1_000).filter(|_| TraceContext::sampled_root(&source, share).is_sampled()).count();
+        let told = |share: f64| {
+            (0..1_000)
+                .filter(|_| TraceContext::root(&source, share).is_sampled())
+                .count()
+        };
         assert_eq!((told(0.0), told(1.0)), (0, 1_000));
         assert!((200..300).contains(&told(0.25)));
     }

@@ -3,7 +3,6 @@ use events::{
     CommitFetched, Covers, Decoder, LookReason, PROJECTS, ProjectRecord, PushEvent, RECORD_VERSION,
 };
 use model::{Generation, ProjectId, Timestamp};
-use runtime::{Randomness, TraceContext};
 
 /// What all waiting events of a project ask for together: one look.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -106,13 +105,9 @@ impl Request {
         }
     }
 
-    /// The trace of the look: it goes on with its cause if there is one, and is a trace of its own, linked to its
-    /// causes in the log, if there are several.
-    pub fn trace(&self, randomness: &dyn Randomness) -> TraceContext {
-        match self.causes.as_slice() {
-            [cause] => TraceContext::from_header(Some(cause), randomness),
-            _ => TraceContext::root(randomness),
-        }
+    /// What the look's span goes on with, if it is one, or is linked to.
+    pub fn causes(&self) -> impl Iterator<Item = &str> {
+        self.causes.iter().map(String::as_str)
     }
 }
 

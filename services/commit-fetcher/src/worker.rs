@@ -10,7 +10,8 @@ use bus::worker::{Lane, Turn, Worker};
 use bus::{Bus, BusError, NewRecord, Origin, ReadLimits, Record, TopicPartition, record_of, value_of};
 use events::{COMMITS, Decoder, EVENT_STATUS, EncodeError, PROJECTS, PUSH_EVENTS, ProjectRecord, TopicValue};
 use model::{Generation, Outcome, Owner, Partition, ProjectId, Reason, TopicName};
-use runtime::{Edges, TraceContext};
+use runtime::traces::Kind;
+use runtime::{Edges, Span, Traces};
 use tracing::Instrument;
 
 use crate::edges::{ContentSource, FactsSource, Fetched};
@@ -50,6 +51,7 @@ impl std::fmt::Debug for Sources {
 pub struct Fetcher {
     sources: Sources,
     edges: Edges,
+    traces: Traces,
     meters: Meters,
     decoder: Decoder,
     memories: Memories,
@@ -79,6 +81,7 @@ impl Fetcher {
         Ok(Self {
             sources,
             edges: edges.clone(),
+            traces: edges.traces.of(ROLE),
             meters: Meters::register(&edges.metrics)?,
             decoder: Decoder::default(),
             memories: Memories::default(),
@@ -140,7 +143,11 @@ impl Fetcher {
         else {
             return retry_us(NOT_OWNED);
         };
-        let trace = request.trace(&*self.edges.randomness);
+        let mut trace = self.traces.begin("look", Kind::Consumer, request.causes());
+        trace.number("project.id", project.get());
+        trace.number("generation", generation.get());
+        trace.number("events", request.events as u64);
+        trace.number("attempt", attempt);
         let span = tracing::info_span!(
             "look",
             project.id = %project,
@@ -156,7 +163,12 @@ impl Fetcher {
         let (live, unreadable) = (asked.len() - backfill, request.unreadable);
         let look = Look::begin(project, generation, known, request, attempt, self.patience);
         let started = self.edges.clock.monotonic();
-        let (how, outcome) = self.carry_out(place, look, trace).instrument(span).await;
+        let (how, outcome) = self.carry_out(place, look, &trace).instrument(span).await;
+        trace.word("outcome", how);
+        if matches!(outcome, Outcome::Retry { .. }) {
+            trace.fail();
+        }
+        drop(trace);
         self.meters
             .looked(how, self.edges.clock.monotonic().saturating_sub(started));
         if !matches!(outcome, Outcome::Retry { .. }) {
@@ -166,8 +178,8 @@ impl Fetcher {
         outcome
     }
 
-    async fn carry_out(&self, place: Place, look: Step, trace: TraceContext) -> (&'static str, Outcome) {
-        let (ending, fetched) = match self.ask(place.project, look).await {
+    async fn carry_out(&self, place: Place, look: Step, trace: &Span) -> (&'static str, Outcome) {
+        let (ending, fetched) = match self.ask(place.project, look, trace).await {
             Ok(asked) => asked,
             Err(error) => return failed(error),
         };
@@ -177,7 +189,7 @@ impl Fetcher {
             how,
         } = ending;
         for (n, command) in commands.iter().enumerate() {
-            let Err(error) = self.write(place, command, fetched.as_ref(), &trace).await else {
+            let Err(error) = self.write(place, command, fetched.as_ref(), trace).await else {
                 continue;
             };
             let reason = refusal(&error).filter(|_| !matches!(outcome, Outcome::Retry { .. }));
@@ -187,7 +199,7 @@ impl Fetcher {
                 return failed(error);
             };
             return match self
-                .write(place, &Command::Status(Box::new(status)), None, &trace)
+                .write(place, &Command::Status(Box::new(status)), None, trace)
                 .await
             {
                 Ok(()) => ("rejected", Outcome::Reject(reason)),
@@ -201,14 +213,24 @@ impl Fetcher {
         (how, outcome)
     }
 
-    async fn ask(&self, project: ProjectId, mut step: Step) -> Result<(Ending, Option<Fetched>), WriteError> {
+    async fn ask(
+        &self,
+        project: ProjectId,
+        mut step: Step,
+        trace: &Span,
+    ) -> Result<(Ending, Option<Fetched>), WriteError> {
         let clock = &self.edges.clock;
         let mut fetched = None;
         loop {
             let started = clock.monotonic();
             step = match step {
                 Step::Fetch(look, aim) => {
+                    let mut asking = trace.child("fetch", Kind::Client);
                     let answer = self.sources.content.fetch(project, &aim).await;
+                    if answer.is_err() {
+                        asking.fail();
+                    }
+                    drop(asking);
                     self.meters
                         .step("fetch", clock.monotonic().saturating_sub(started));
                     runtime::failpoint!("commit-fetcher.after-fetch")?;
@@ -227,7 +249,12 @@ impl Fetcher {
                     look.fetched(aim, head)
                 }
                 Step::AskFacts(look) => {
+                    let mut asking = trace.child("facts", Kind::Client);
                     let answer = self.sources.facts.facts(project).await;
+                    if answer.is_err() {
+                        asking.fail();
+                    }
+                    drop(asking);
                     self.meters
                         .step("facts", clock.monotonic().saturating_sub(started));
                     look.facts(answer, clock.now())?
@@ -242,17 +269,18 @@ impl Fetcher {
         place: Place,
         command: &Command,
         fetched: Option<&Fetched>,
-        trace: &TraceContext,
+        trace: &Span,
     ) -> Result<(), WriteError> {
+        let traceparent = trace.traceparent();
         match command {
             Command::Facts(facts) => {
-                let record = self.record(&PROJECTS, &**facts, trace)?;
-                self.append_output(place, facts.envelope.generation, vec![record])
+                let record = self.record(&PROJECTS, &**facts, &traceparent)?;
+                self.append_output(place, facts.envelope.generation, vec![record], trace)
                     .await?;
             }
             Command::Status(status) => {
-                self.append(vec![self.record(&EVENT_STATUS, &**status, trace)?])
-                    .await?;
+                let record = self.record(&EVENT_STATUS, &**status, &traceparent)?;
+                self.append(vec![record], trace).await?;
             }
             Command::Content(commit) => {
                 // The automaton ends in content only after a fetch that succeeded.
@@ -260,6 +288,7 @@ impl Fetcher {
                 let mut commit = (**commit).clone();
                 let started = self.edges.clock.monotonic();
                 let sources = &self.sources;
+                let storing = trace.child("blobs", Kind::Internal);
                 let published = publish(
                     place.project,
                     fetched,
@@ -269,6 +298,7 @@ impl Fetcher {
                     started,
                 )
                 .await?;
+                drop(storing);
                 self.meters
                     .step("blobs", self.edges.clock.monotonic().saturating_sub(started));
                 self.meters.stored(published.stored);
@@ -278,9 +308,9 @@ impl Fetcher {
                 commit.linked.clone_from(&fetched.linked);
                 let status = fetched_status(&commit);
                 runtime::failpoint!("commit-fetcher.before-content")?;
-                let record = self.record(&COMMITS, &commit, trace)?;
-                let status = self.record(&EVENT_STATUS, &status, trace)?;
-                self.append_output(place, commit.envelope.generation, vec![record, status])
+                let record = self.record(&COMMITS, &commit, &traceparent)?;
+                let status = self.record(&EVENT_STATUS, &status, &traceparent)?;
+                self.append_output(place, commit.envelope.generation, vec![record, status], trace)
                     .await?;
             }
         }
@@ -303,6 +333,7 @@ impl Fetcher {
         place: Place,
         generation: Generation,
         records: Vec<NewRecord>,
+        trace: &Span,
     ) -> Result<(), WriteError> {
         let Place { project, partition } = place;
         if !self.memories.owns(partition) {
@@ -313,7 +344,7 @@ impl Fetcher {
             .filter(|record| is_output(&record.topic))
             .filter_map(|record| Sent::of(generation, record))
             .collect();
-        self.append(records).await?;
+        self.append(records, trace).await?;
         self.memories.sent(partition, project, ids);
         Ok(())
     }
@@ -322,20 +353,20 @@ impl Fetcher {
         &self,
         topic: &TopicName,
         value: &T,
-        trace: &TraceContext,
+        traceparent: &str,
     ) -> Result<NewRecord, EncodeError> {
-        let traceparent = trace.to_string();
         let origin = Origin {
             source: ROLE,
             at: self.edges.clock.now(),
-            traceparent: Some(&traceparent),
+            traceparent: Some(traceparent),
             id: None,
         };
         record_of(topic, value, origin)
     }
 
-    async fn append(&self, records: Vec<NewRecord>) -> Result<(), BusError> {
+    async fn append(&self, records: Vec<NewRecord>, trace: &Span) -> Result<(), BusError> {
         let started = self.edges.clock.monotonic();
+        let _log = trace.child("log", Kind::Producer);
         self.sources.bus.append(records).await?;
         self.meters
             .step("log", self.edges.clock.monotonic().saturating_sub(started));
@@ -429,8 +460,15 @@ impl Worker for Fetcher {
             request.doubt(&self.decoder, record);
         }
         let event = request.event(project, self.edges.clock.now());
-        let trace = request.trace(&*self.edges.randomness);
-        self.record(&PUSH_EVENTS, &event, &trace).ok()
+        // One cause goes on as it is. Several have a span of no length that is linked to them, so that the look is too.
+        let traceparent = match request.causes.as_slice() {
+            [cause] => cause.clone(),
+            _ => self
+                .traces
+                .begin("wait", Kind::Internal, request.causes())
+                .traceparent(),
+        };
+        self.record(&PUSH_EVENTS, &event, &traceparent).ok()
     }
 
     async fn handle(&self, turn: Turn) -> Outcome {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::asked::Asked;
 use bytes::Bytes;
 use events::{Covers, ProjectGraph};
 use model::{Digest, Generation, Offset, Partition, ProjectId, StateVersion};
@@ -17,6 +18,8 @@ pub struct Read {
     pub graph: ProjectGraph,
     /// The value's bytes, to be kept if it has to wait for facts.
     pub bytes: Bytes,
+    /// What asked for it.
+    pub asked: Asked,
 }
 
 /// The graph of one project that a batch comes to.
@@ -28,6 +31,8 @@ pub struct Newest {
     pub covers: Vec<(Covers, Generation, StateVersion)>,
     /// Records that a newer one of the batch made needless.
     pub superseded: usize,
+    /// What asked for all of them.
+    pub asked: Asked,
 }
 
 /// What decides between two graphs of a project: the generation, then the digest.
@@ -38,7 +43,8 @@ pub fn rank(graph: &ProjectGraph) -> (Generation, Digest) {
 /// Brings a batch down to one record a project, in the order of projects.
 pub fn newest(batch: Vec<Read>) -> BTreeMap<ProjectId, Newest> {
     let mut projects: BTreeMap<ProjectId, Newest> = BTreeMap::new();
-    for read in batch {
+    for mut read in batch {
+        let asked = std::mem::take(&mut read.asked);
         let envelope = &read.graph.envelope;
         let covers = (
             envelope.covers.clone(),
@@ -50,6 +56,7 @@ pub fn newest(batch: Vec<Read>) -> BTreeMap<ProjectId, Newest> {
                 let newest = Newest {
                     covers: vec![covers],
                     superseded: 0,
+                    asked,
                     read,
                 };
                 projects.insert(newest.read.graph.project_id, newest);
@@ -57,6 +64,7 @@ pub fn newest(batch: Vec<Read>) -> BTreeMap<ProjectId, Newest> {
             Some(newest) => {
                 newest.covers.push(covers);
                 newest.superseded += 1;
+                newest.asked.merge(asked);
                 if rank(&read.graph) > rank(&newest.read.graph) {
                     newest.read = read;
                 }
@@ -100,6 +108,7 @@ mod tests {
             offset: Offset::new(offset),
             graph,
             bytes: Bytes::new(),
+            asked: Asked::default(),
         }
     }
 

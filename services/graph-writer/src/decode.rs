@@ -3,7 +3,9 @@
 use bus::{Record, value_of};
 use events::{Decoder, Envelope, EventStatus, ProjectGraph, ProjectRecord, RECORD_VERSION, TopicValue};
 use model::ProjectId;
+use runtime::trace_context::TRACEPARENT;
 
+use crate::asked::Asked;
 use crate::batch::Read;
 use crate::prepare::with_causes;
 use crate::work::{Item, at};
@@ -42,6 +44,15 @@ pub(crate) fn graph(decoder: &Decoder, record: &Record) -> Option<Result<Read, I
             offset: record.offset,
             graph,
             bytes: record.value.clone().unwrap_or_default(),
+            asked: Asked {
+                causes: record
+                    .headers
+                    .text(TRACEPARENT)
+                    .map(str::to_owned)
+                    .into_iter()
+                    .collect(),
+                since: None,
+            },
         })),
         Err(why) => Some(Err(skipped(record, "record-unreadable", why))),
     }

@@ -9,17 +9,22 @@ use model::{Offset, Partition, ProjectId};
 use runtime::{BoxError, failpoint};
 use tokio::sync::mpsc;
 
+use crate::asked::Asked;
 use crate::batch::{Newest, Read, newest};
 use crate::decode;
 use crate::follow::{FIRST_WAIT, Following, LONGEST_WAIT};
 use crate::large::{LargeJob, Loaded};
-use crate::prepare::{LargeItem, PrepareError, Prepared, Preparer};
+use crate::prepare::{PrepareError, Prepared, Preparer};
+use crate::sorted::Sorted;
 use crate::view::ViewError;
 use crate::work::{Batch, GraphChange, GraphItem, Item};
 use crate::writing::Order;
 
 /// Bytes of texts prepared before they are committed.
 const AT_ONCE: u64 = 32 << 20;
+
+/// Of so many graphs that wait for facts it is remembered who asked for them.
+const MOST_HELD: usize = 4_096;
 
 /// What waits for a passing fault to end.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -46,6 +51,8 @@ pub(crate) struct Graphs {
     pub jobs: mpsc::Sender<LargeJob>,
     pub loaded: mpsc::Receiver<Loaded>,
     blocked: BTreeMap<Waiting, Blocked>,
+    /// What asked for graphs that wait for their facts.
+    held: BTreeMap<ProjectId, Asked>,
     /// Partitions with large graphs on their way in: their readers stand further than what is applied.
     loading: BTreeSet<Partition>,
 }
@@ -56,15 +63,6 @@ enum Event {
     TryAgain,
     Read(Result<Vec<Record>, bus::BusError>),
     Stop,
-}
-
-/// What a batch came to, partition by partition.
-#[derive(Default)]
-struct Sorted {
-    items: Vec<Item>,
-    bytes: u64,
-    large: BTreeMap<Partition, Vec<LargeItem>>,
-    failed: BTreeMap<Partition, String>,
 }
 
 impl Graphs {
@@ -82,6 +80,7 @@ impl Graphs {
             jobs,
             loaded,
             blocked: BTreeMap::new(),
+            held: BTreeMap::new(),
             loading: BTreeSet::new(),
         }
     }
@@ -135,10 +134,14 @@ impl Graphs {
         let decoder = Decoder::default();
         let mut first: BTreeMap<Partition, Offset> = BTreeMap::new();
         let (mut reads, mut sorted) = (Vec::new(), Sorted::default());
+        let now = self.following.edges.clock.now();
         for record in &records {
             first.entry(record.partition).or_insert(record.offset);
             match decode::graph(&decoder, record) {
-                Some(Ok(read)) => reads.push(read),
+                Some(Ok(mut read)) => {
+                    read.asked.since = Some(now);
+                    reads.push(read);
+                }
                 Some(Err(item)) => sorted.items.push(item),
                 None => self
                     .following
@@ -219,7 +222,12 @@ impl Graphs {
         let (offset, key) = (newest.read.offset, newest.read.graph.project_id);
         let at = self.slot(partition).at(offset);
         match self.preparer.prepare(newest, Some(at)).await {
-            Ok(Prepared::Small(item)) => sorted.push(item),
+            Ok(Prepared::Small(item)) => {
+                if matches!(item.change, GraphChange::Hold) && self.held.len() < MOST_HELD {
+                    self.held.insert(key, item.asked.clone());
+                }
+                sorted.push(item);
+            }
             Ok(Prepared::Large(large)) => sorted.large.entry(partition).or_default().push(large),
             Ok(Prepared::Missing(mut item)) => match self.superseded(partition, offset, key).await {
                 Ok(superseded) => {
@@ -289,11 +297,13 @@ impl Graphs {
             offset: Offset::default(),
             graph,
             bytes,
+            asked: Asked::default(),
         };
         let newest = Newest {
             read,
             covers: Vec::new(),
             superseded: 0,
+            asked: self.held.get(&project).cloned().unwrap_or_default(),
         };
         match self.preparer.prepare(newest, None).await {
             Ok(Prepared::Small(GraphItem {
@@ -332,6 +342,7 @@ impl Graphs {
     }
 
     fn concluded(&mut self, project: ProjectId) {
+        self.held.remove(&project);
         self.blocked.remove(&Waiting::Project(project));
         self.following.readiness.woken(project);
     }
@@ -467,20 +478,6 @@ impl Graphs {
             topic: self.following.topic.clone(),
             partition,
         }
-    }
-}
-
-impl Sorted {
-    fn push(&mut self, item: GraphItem) {
-        if let GraphChange::Apply { difference, .. } = &item.change {
-            self.bytes += difference
-                .put
-                .iter()
-                .map(|piece| piece.text.len() as u64)
-                .sum::<u64>();
-        }
-        self.bytes += item.record.len() as u64;
-        self.items.push(Item::Graph(Box::new(item)));
     }
 }
 

@@ -8,6 +8,7 @@
 //! [`Preparer`] and [`View`] are the two halves without any task: what a record changes, and applying it. [`GraphWriter`] is
 //! the role around them.
 
+mod asked;
 mod batch;
 mod buckets;
 mod config;
@@ -23,11 +24,13 @@ mod prepare;
 mod readiness;
 mod replay;
 mod service;
+mod sorted;
 mod start;
 mod view;
 mod work;
 mod writing;
 
+pub use asked::Asked;
 pub use batch::{Newest, Read, newest, rank};
 pub use buckets::{Inconsistent, PieceChanges, bits_of, changed, check_section, piece_changes};
 pub use config::{Config, ConfigFault};
@@ -38,4 +41,4 @@ pub use replay::{NotReplayed, Replays};
 pub use service::{BuildError, GraphWriter, open_view};
 pub use start::{Start, Why, start};
 pub use view::{View, ViewError};
-pub use work::{Batch, Committed, GraphChange, GraphItem, Item};
+pub use work::{Applied, Batch, Committed, GraphChange, GraphItem, Item};

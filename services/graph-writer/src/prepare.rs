@@ -129,6 +129,7 @@ impl Preparer {
             read,
             covers,
             superseded,
+            asked,
         } = newest;
         let project = read.graph.project_id;
         let needs = |(covers, graph, facts)| (covers, Needs { facts, graph });
@@ -140,6 +141,7 @@ impl Preparer {
             record: read.bytes,
             covers: covers.into_iter().map(needs).collect(),
             superseded,
+            asked,
             change: GraphChange::Nothing,
         };
         match self.change(&item, read.graph.graph).await {

@@ -209,6 +209,7 @@ impl GraphWriter {
             view: self.view.clone(),
             inventory: self.inventory.clone(),
             lanes: orders,
+            traces: self.edges.traces.of("graph-writer"),
             edges: self.edges.clone(),
             counters: self.counters.clone(),
             readiness: self.readiness.clone(),

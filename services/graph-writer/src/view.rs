@@ -8,7 +8,7 @@ use store::{
     PieceKey, ProjectNotes, StoreError, Verdict, WriteBatch, Writer, decide,
 };
 
-use crate::work::{Batch, Committed, GraphChange, GraphItem, Item};
+use crate::work::{Applied, Batch, Committed, GraphChange, GraphItem, Item};
 
 /// Why a batch was not taken over. Nothing of it was.
 #[derive(Debug, thiserror::Error)]
@@ -377,7 +377,11 @@ fn add_covers(notes: &mut ProjectNotes, item: &GraphItem) {
 
 fn applied(txn: &mut WriteBatch<'_>, item: &GraphItem, committed: &mut Committed) -> Result<(), StoreError> {
     committed.count("project-graphs", "applied", 1);
-    committed.applied.push((item.project, item.rank.0));
+    committed.applied.push(Applied {
+        project: item.project,
+        generation: item.rank.0,
+        asked: item.asked.clone(),
+    });
     change_notes(txn, item.project, |notes| {
         notes.answered.graph(item.rank.0);
         if notes

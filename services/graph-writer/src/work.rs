@@ -5,6 +5,8 @@ use events::{Covers, EventStatus, ProjectRecord};
 use model::{Digest, Generation, Offset, Position, ProjectId, StateVersion};
 use store::{Difference, GraphState, Needs};
 
+use crate::asked::Asked;
+
 /// Changes that are committed together, with the positions up to which they go.
 #[derive(Debug, Default)]
 pub struct Batch {
@@ -60,6 +62,8 @@ pub struct GraphItem {
     pub covers: Vec<(Covers, Needs)>,
     /// Records that this one made needless.
     pub superseded: usize,
+    /// What asked for it.
+    pub asked: Asked,
     /// What to do.
     pub change: GraphChange,
 }
@@ -91,13 +95,24 @@ pub enum GraphChange {
     },
 }
 
+/// A graph that is applied.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Applied {
+    /// Whose.
+    pub project: ProjectId,
+    /// Which.
+    pub generation: Generation,
+    /// What asked for it.
+    pub asked: Asked,
+}
+
 /// What came of a batch.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Committed {
     /// Projects whose waiting graph can be applied now.
     pub wake: Vec<ProjectId>,
-    /// Graphs applied, with their generation.
-    pub applied: Vec<(ProjectId, Generation)>,
+    /// Graphs applied.
+    pub applied: Vec<Applied>,
     /// Outcomes, for metrics: topic's word, outcome, how many.
     pub outcomes: Vec<(&'static str, &'static str, u64)>,
     /// Reasons why records were left out.

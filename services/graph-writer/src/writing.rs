@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use model::{Position, ProjectId};
 use parking_lot::Mutex;
-use runtime::{BoxError, Edges, Stop, failpoint};
+use runtime::traces::Kind;
+use runtime::{BoxError, Edges, Stop, Traces, failpoint};
 use store::{Inventory, LargeLoad, Piece, PieceKey};
 use tokio::sync::{mpsc, oneshot};
 
@@ -14,7 +15,7 @@ use crate::metrics::Counters;
 use crate::prepare::since_look;
 use crate::readiness::Readiness;
 use crate::view::{View, ViewError};
-use crate::work::{Batch, Committed, GraphItem};
+use crate::work::{Applied, Batch, Committed, GraphItem};
 
 /// Graph commits in a row after which a waiting step of a large load gets its turn.
 const STEP_AFTER: u32 = 4;
@@ -109,6 +110,7 @@ pub(crate) struct Writing {
     pub inventory: Inventory,
     pub lanes: Lanes,
     pub edges: Edges,
+    pub traces: Traces,
     pub counters: Counters,
     pub readiness: Arc<Readiness>,
     /// Projects whose waiting graph can be applied.
@@ -322,6 +324,26 @@ impl Writing {
             .observe(took.as_secs_f64());
     }
 
+    fn trace(&self, applied: &Applied) {
+        let Applied {
+            project,
+            generation,
+            asked,
+        } = applied;
+        if !self.traces.are_told() {
+            tracing::debug!(project.id = %project, %generation, "graph applied");
+            return;
+        }
+        let causes = asked.causes.iter().map(String::as_str);
+        let mut span = self.traces.begin("apply", Kind::Consumer, causes);
+        if let Some(since) = asked.since {
+            span.since(since);
+        }
+        span.number("project.id", project.get());
+        span.number("generation", generation.get());
+        tracing::debug!(project.id = %project, %generation, trace.id = span.trace_id(), "graph applied");
+    }
+
     fn count(&self, committed: &Committed) {
         let counters = &self.counters;
         for (topic, outcome, by) in &committed.outcomes {
@@ -352,9 +374,9 @@ impl Writing {
             .with_label_values(&["removed"])
             .inc_by(committed.pieces.1);
         let now = self.edges.clock.now();
-        for (project, generation) in &committed.applied {
-            tracing::debug!(project.id = %project, %generation, "graph applied");
-            if let Some(took) = since_look(now, *generation) {
+        for applied in &committed.applied {
+            self.trace(applied);
+            if let Some(took) = since_look(now, applied.generation) {
                 counters
                     .queryable
                     .with_label_values::<&str>(&[])

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use blobs::{Blobs, FolderBlobs};
 use bus::registry::Registry;
 use runtime::http::{AdminToken, ServeLimits, Tls, admin_router, serve};
+use runtime::traces::{Exporter, Traces};
 use runtime::{Edges, Stop, Tasks};
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -131,6 +132,7 @@ pub struct Node {
     roles: Built,
     admin_token: AdminToken,
     admin_tls: Option<Tls>,
+    exporter: Option<Exporter>,
 }
 
 impl fmt::Debug for Node {
@@ -147,9 +149,11 @@ impl Node {
         settings: &Settings,
         roles: &[Role],
         seams: Seams,
-        edges: Edges,
+        mut edges: Edges,
         stop: &Stop,
     ) -> Result<Self> {
+        let (traces, exporter) = Traces::new(&settings.traces, &edges).context("traces")?;
+        edges.traces = traces;
         runtime::process::watch(&edges).context("the process's own metrics")?;
         let mut folders = vec![("data", settings.data.clone())];
         folders.extend(settings.blobs.folder()?.map(|folder| ("blobs", folder)));
@@ -166,6 +170,7 @@ impl Node {
                 .context("admin.tls")?,
             seams,
             edges,
+            exporter,
         })
     }
 
@@ -185,6 +190,11 @@ impl Node {
         if let Some(sweep) = self.roles.sweep.clone() {
             let (edges, stop) = (self.edges.clone(), stages.upkeep.stop().clone());
             stages.upkeep.spawn_service("sweep", sweep.run(edges, stop));
+        }
+        if let Some(exporter) = self.exporter {
+            // Behind the roles: spans of work that ends at a stop are sent too.
+            let stop = stages.upkeep.stop().clone();
+            stages.upkeep.spawn_service("traces", exporter.run(stop));
         }
         let limits = ServeLimits {
             grace: SERVERS_WITHIN - Duration::from_secs(1),

@@ -60,6 +60,8 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     ("admin.tls.key", "none", "PEM file with its private key."),
     ("log.format", "`text`", "`text` for people, `json` for machines. Logs go to standard error."),
     ("log.filter", "`info`", "A level, or `target=level` pairs: `info,bus=debug`."),
+    ("traces.endpoint", "none", "A collector of traces that speaks OTLP over HTTP, e.g. `http://127.0.0.1:4318`: spans go to `/v1/traces` below it. Without: none are sent."),
+    ("traces.sample", "1", "Which share of the traces that begin here is sent, 0 to 1. One that began elsewhere is sent if its `traceparent` says so."),
 ];
 
 /// The keys of all settings.
@@ -72,7 +74,11 @@ fn catalogues() -> Vec<(&'static str, &'static [MetricSpec])> {
     vec![
         ("every process", runtime::process::METRICS),
         ("disks of the data", runtime::disk::METRICS),
-        ("consumer groups of commit-fetcher and triple-generator", groups::METRICS),
+        ("traces", runtime::traces::METRICS),
+        (
+            "consumer groups of commit-fetcher and triple-generator",
+            groups::METRICS,
+        ),
         ("webhook-service", webhook_service::METRICS),
         ("commit-fetcher", commit_fetcher::METRICS),
         ("triple-generator", triple_generator::METRICS),

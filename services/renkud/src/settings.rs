@@ -6,6 +6,7 @@ use model::Secret;
 use runtime::config::Loaded;
 use runtime::http::{AdminExposure, PublicExposure, TlsFiles};
 use runtime::telemetry::LogConfig;
+use runtime::traces::TracesConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::blob_settings::BlobSettings;
@@ -46,6 +47,8 @@ pub struct Settings {
     pub admin: AdminSettings,
     /// Section `[log]`.
     pub log: LogConfig,
+    /// Section `[traces]`.
+    pub traces: TracesConfig,
 }
 
 /// Section `[rdf]`.
@@ -95,6 +98,7 @@ impl Default for Settings {
             limits: query_service::Config::default(),
             admin: AdminSettings::default(),
             log: LogConfig::default(),
+            traces: TracesConfig::default(),
         }
     }
 }
@@ -129,6 +133,8 @@ impl Settings {
             .log
             .check()
             .map_err(|error| blame("log.filter", error.to_string()))?;
+        let traces = settings.traces.check();
+        traces.map_err(|fault| blame(&format!("traces.{}", fault.key), fault.why.to_owned()))?;
         if !settings.public_url.is_empty() {
             host_of(&settings.public_url).map_err(|error| blame("public_url", format!("{error:#}")))?;
         }
@@ -285,6 +291,14 @@ mod tests {
             (
                 &format!("{FINE}blobs.url = \"s3://bucket\""),
                 "blobs.url (from renku.toml): a folder is needed",
+            ),
+            (
+                &format!("{FINE}traces.endpoint = \"127.0.0.1:4318\""),
+                "traces.endpoint (from renku.toml): a URL with http://",
+            ),
+            (
+                &format!("{FINE}traces.sample = 2"),
+                "traces.sample (from renku.toml): a share from 0 to 1",
             ),
             (
                 &format!("{FINE}log.filter = \"a=b=c\""),

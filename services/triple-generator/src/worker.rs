@@ -5,13 +5,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use blobs::Blobs;
 use bus::worker::{Turn, Worker, was_tried};
-use bus::{Bus, BusError, NewRecord, TopicPartition, record_of, value_of};
+use bus::{Bus, BusError, NewRecord, Record, TopicPartition, record_of, value_of};
 use events::{
     COMMITS, CommitFetched, Covers, Decoder, EVENT_STATUS, Envelope, EventStatus, Graph, PROJECT_GRAPHS,
     ProjectGraph, ProjectRecord, Stage, StageOutcome,
 };
 use model::{Generation, Outcome, Owner, Partition, ProjectId, Reason};
-use runtime::{Edges, TraceContext};
+use runtime::trace_context::TRACEPARENT;
+use runtime::traces::Kind;
+use runtime::{Edges, Span, Traces};
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
@@ -19,13 +21,14 @@ use crate::maker::{GENERATOR_VERSION, MakeError, Maker};
 use crate::meters::Meters;
 use crate::newest::{Change, Given, OwnOutput, output_partitions};
 use crate::plan::{Newest, Step, out_of_order, plan};
-use crate::{RoleError, origin};
+use crate::{ROLE, RoleError, origin};
 
 /// Makes graphs, one turn one graph. Drive it with [`bus::worker::run`], or call it turn by turn.
 pub struct Generator {
     bus: Arc<dyn Bus>,
     blobs: Arc<dyn Blobs>,
     edges: Edges,
+    traces: Traces,
     meters: Meters,
     decoder: Decoder,
     own: OwnOutput,
@@ -64,6 +67,7 @@ impl Generator {
             bus,
             blobs,
             edges: edges.clone(),
+            traces: edges.traces.of(ROLE),
             meters,
             decoder: Decoder::default(),
             own: OwnOutput::default(),
@@ -77,7 +81,7 @@ impl Generator {
 
     async fn turn(&self, partition: Partition, project: ProjectId, turn: Turn) -> Outcome {
         let (mut commits, mut facts) = (Vec::new(), Vec::new());
-        let mut trace = None;
+        let mut causes = Causes::default();
         // What waited in the retry lane is late by right: it goes first and is not asked whether it is in order.
         let (late, fresh): (Vec<_>, Vec<_>) = turn
             .records
@@ -89,8 +93,8 @@ impl Generator {
             if at == late.len() {
                 (late_commits, late_facts) = (commits.len(), facts.len());
             }
+            causes.note(record);
             let read = if record.topic == COMMITS {
-                trace = record.headers.text(runtime::trace_context::TRACEPARENT).or(trace);
                 value_of::<CommitFetched>(&self.decoder, record).map(|value| commits.extend(value))
             } else {
                 value_of::<ProjectRecord>(&self.decoder, record).map(|value| facts.extend(value))
@@ -106,7 +110,6 @@ impl Generator {
         if fresh.is_empty() {
             (late_commits, late_facts) = (commits.len(), facts.len());
         }
-        let trace = TraceContext::from_header(trace, &*self.edges.randomness);
         let newest = self.own.newest(partition, project);
         let fell_below = out_of_order(newest, &commits[late_commits..], &facts[late_facts..]);
         let mut covers = Covers::default();
@@ -114,33 +117,59 @@ impl Generator {
             covers.merge(&commit.envelope.covers);
         }
         let step = plan(newest, commits, facts);
-        let span = tracing::info_span!("generate", project.id = %project, trace.id = trace.trace_id());
-        async {
-            let outcome = match step {
-                Step::Nothing => {
-                    self.meters.ended("older");
-                    Outcome::Done
-                }
-                Step::Bury(facts, covers) => {
-                    let buried = self.bury(partition, &facts, covers, &trace).await;
-                    self.written(buried, "gone")
-                }
-                Step::Generate(commit, covers) => self.generate(partition, *commit, covers, &trace).await,
-            };
-            match fell_below {
-                Some(floor) if outcome == Outcome::Done => {
-                    tracing::warn!(%floor, "commits came out of order, the project is looked at again");
-                    self.meters.regressed();
-                    match self.look_again(project, floor, covers).await {
-                        Ok(()) => outcome,
-                        Err(error) => self.written(Err(error), ""),
-                    }
-                }
-                _ => outcome,
-            }
+        let mut trace = self
+            .traces
+            .begin("generate", Kind::Consumer, causes.of_commits_or_facts());
+        trace.number("project.id", project.get());
+        trace.number("attempt", turn.attempt);
+        match &step {
+            Step::Generate(commit, _) => trace.number("generation", commit.envelope.generation.get()),
+            Step::Bury(facts, _) => trace.number("generation", facts.envelope.generation.get()),
+            // Facts that change no graph, mostly.
+            Step::Nothing => trace.discard(),
         }
-        .instrument(span)
-        .await
+        let span = tracing::info_span!("generate", project.id = %project, trace.id = trace.trace_id());
+        let outcome = self.carry_out(partition, project, step, fell_below, covers, &trace);
+        let outcome = outcome.instrument(span).await;
+        match outcome {
+            Outcome::Done => {}
+            Outcome::Retry { .. } => trace.fail(),
+            Outcome::Reject(ref reason) => trace.word("outcome", reason.code),
+        }
+        outcome
+    }
+
+    async fn carry_out(
+        &self,
+        partition: Partition,
+        project: ProjectId,
+        step: Step,
+        fell_below: Option<Generation>,
+        covers: Covers,
+        trace: &Span,
+    ) -> Outcome {
+        let outcome = match step {
+            Step::Nothing => {
+                self.meters.ended("older");
+                Outcome::Done
+            }
+            Step::Bury(facts, covers) => {
+                let buried = self.bury(partition, &facts, covers, trace).await;
+                self.written(buried, "gone")
+            }
+            Step::Generate(commit, covers) => self.generate(partition, *commit, covers, trace).await,
+        };
+        match fell_below {
+            Some(floor) if outcome == Outcome::Done => {
+                tracing::warn!(%floor, "commits came out of order, the project is looked at again");
+                self.meters.regressed();
+                match self.look_again(project, floor, covers).await {
+                    Ok(()) => outcome,
+                    Err(error) => self.written(Err(error), ""),
+                }
+            }
+            _ => outcome,
+        }
     }
 
     async fn bury(
@@ -148,7 +177,7 @@ impl Generator {
         partition: Partition,
         facts: &ProjectRecord,
         covers: Covers,
-        trace: &TraceContext,
+        trace: &Span,
     ) -> Result<(), RoleError> {
         let envelope = Envelope {
             covers,
@@ -168,7 +197,7 @@ impl Generator {
         partition: Partition,
         commit: CommitFetched,
         covers: Covers,
-        trace: &TraceContext,
+        trace: &Span,
     ) -> Outcome {
         let project = commit.project_id;
         let (sha, envelope) = (
@@ -178,7 +207,9 @@ impl Generator {
                 ..self.envelope(&commit.envelope)
             },
         );
+        let making = trace.child("make", Kind::Internal);
         let made = self.maker.make(commit).await;
+        drop(making);
         if let Err(tripped) = runtime::failpoint!("triple-generator.after-make") {
             return self.written(Err(tripped.into()), "");
         }
@@ -186,11 +217,13 @@ impl Generator {
             Ok(made) => {
                 let done = async {
                     let started = self.edges.clock.monotonic();
+                    let storing = trace.child("blobs", Kind::Internal);
                     self.meters
                         .stored(made.values.iter().map(|(_, bytes)| bytes.len()).sum());
                     if !made.values.is_empty() {
                         self.blobs.put_many(made.values.clone()).await?;
                     }
+                    drop(storing);
                     self.meters
                         .step("blobs", self.edges.clock.monotonic().saturating_sub(started));
                     runtime::failpoint!("triple-generator.after-blobs")?;
@@ -276,10 +309,10 @@ impl Generator {
         partition: Partition,
         graph: ProjectGraph,
         status: Option<EventStatus>,
-        trace: &TraceContext,
+        trace: &Span,
     ) -> Result<(), RoleError> {
         let started = self.edges.clock.monotonic();
-        let (now, traceparent) = (self.edges.clock.now(), trace.to_string());
+        let (now, traceparent) = (self.edges.clock.now(), trace.traceparent());
         let mut records: Vec<NewRecord> = vec![record_of(
             &PROJECT_GRAPHS,
             &graph,
@@ -288,7 +321,9 @@ impl Generator {
         if let Some(status) = &status {
             records.push(record_of(&EVENT_STATUS, status, origin(now, Some(&traceparent)))?);
         }
+        let log = trace.child("log", Kind::Producer);
         self.bus.append(records).await?;
+        drop(log);
         let newest = Newest {
             generation: graph.envelope.generation,
             digest: Some(graph.digest()),
@@ -300,8 +335,8 @@ impl Generator {
         Ok(())
     }
 
-    async fn append_status(&self, status: &EventStatus, trace: &TraceContext) -> Result<(), RoleError> {
-        let traceparent = trace.to_string();
+    async fn append_status(&self, status: &EventStatus, trace: &Span) -> Result<(), RoleError> {
+        let traceparent = trace.traceparent();
         let record = record_of(
             &EVENT_STATUS,
             status,
@@ -332,6 +367,33 @@ impl Generator {
                 why: chain(&error),
             },
         }
+    }
+}
+
+/// Whose work a graph goes on with: that of the commits; without any, that of the facts.
+#[derive(Default)]
+struct Causes<'a> {
+    commits: Vec<&'a str>,
+    facts: Vec<&'a str>,
+}
+
+impl<'a> Causes<'a> {
+    fn note(&mut self, record: &'a Record) {
+        let causes = if record.topic == COMMITS {
+            &mut self.commits
+        } else {
+            &mut self.facts
+        };
+        causes.extend(record.headers.text(TRACEPARENT));
+    }
+
+    fn of_commits_or_facts(&self) -> impl Iterator<Item = &'a str> {
+        let causes = if self.commits.is_empty() {
+            &self.facts
+        } else {
+            &self.commits
+        };
+        causes.iter().copied()
     }
 }
 

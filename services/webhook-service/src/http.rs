@@ -13,11 +13,15 @@ use gitlab::HookTokens;
 use model::{RECEIPT_HEADER, Receipt};
 use runtime::metrics::MetricError;
 use runtime::trace_context::TRACEPARENT;
-use runtime::{Component, Edges, TraceContext, failpoint};
+use runtime::traces::Kind;
+use runtime::{Component, Edges, Span, Traces, failpoint};
 
 use crate::config::{Config, ConfigFault};
 use crate::decide::{Decision, Refusal, Sent, decide};
 use crate::metrics::Counters;
+
+/// The source of its records, and the name in traces.
+const ROLE: &str = "webhook-service";
 
 /// How long a sender may take for a body.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
@@ -57,6 +61,7 @@ struct Inner {
     edges: Edges,
     health: Component,
     counters: Counters,
+    traces: Traces,
 }
 
 impl std::fmt::Debug for WebhookService {
@@ -69,7 +74,7 @@ impl WebhookService {
     /// Checks the secrets and that the log has the topic.
     pub async fn build(config: &Config, bus: Arc<dyn Bus>, edges: &Edges) -> Result<Self, BuildError> {
         config.check()?;
-        let health = edges.health.component("webhook-service");
+        let health = edges.health.component(ROLE);
         bus.extents(&PUSH_EVENTS).await?;
         health.ready();
         Ok(Self(Arc::new(Inner {
@@ -78,6 +83,7 @@ impl WebhookService {
             edges: edges.clone(),
             health,
             counters: Counters::register(&edges.metrics)?,
+            traces: edges.traces.of(ROLE),
         })))
     }
 
@@ -160,26 +166,40 @@ async fn read_and_decide(inner: &Inner, headers: &HeaderMap, body: Body) -> Deci
 impl Inner {
     /// Returns once the record is durable.
     async fn accept(&self, headers: &HeaderMap, event: PushEvent) -> Result<Receipt, String> {
+        let caller = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok());
+        let mut span = self.traces.begin("accept", Kind::Server, caller);
+        span.number("project.id", event.project_id.get());
+        let accepted = self.record(headers, event, &span).await;
+        if accepted.is_err() {
+            span.fail();
+        }
+        accepted
+    }
+
+    async fn record(&self, headers: &HeaderMap, event: PushEvent, span: &Span) -> Result<Receipt, String> {
         let started = self.edges.clock.monotonic();
         let project = event.project_id;
-        let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-        let caller = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok());
-        let trace = TraceContext::from_header(caller, self.edges.randomness.as_ref());
-        let traceparent = trace.to_string();
-        let id = text(&IDEMPOTENCY_KEY).filter(|key| !key.is_empty() && key.len() <= 200);
+        let traceparent = span.traceparent();
+        let id = headers
+            .get(&IDEMPOTENCY_KEY)
+            .and_then(|value| value.to_str().ok())
+            .filter(|key| !key.is_empty() && key.len() <= 200);
         let origin = Origin {
-            source: "webhook-service",
+            source: ROLE,
             at: self.edges.clock.now(),
             traceparent: Some(&traceparent),
             id,
         };
         let record = record_of(&PUSH_EVENTS, &event, origin).map_err(|error| error.to_string())?;
         failpoint!("webhook-service.before-append").map_err(|error| error.to_string())?;
-        let append = tokio::time::timeout(Config::APPEND_WITHIN, self.bus.append(vec![record]));
-        let positions = match append.await {
-            Ok(Ok(positions)) => positions,
-            Ok(Err(error)) => return Err(error.to_string()),
-            Err(_) => return Err(format!("no answer within {} s", Config::APPEND_WITHIN.as_secs())),
+        let positions = {
+            let _log = span.child("log", Kind::Producer);
+            let append = tokio::time::timeout(Config::APPEND_WITHIN, self.bus.append(vec![record]));
+            match append.await {
+                Ok(Ok(positions)) => positions,
+                Ok(Err(error)) => return Err(error.to_string()),
+                Err(_) => return Err(format!("no answer within {} s", Config::APPEND_WITHIN.as_secs())),
+            }
         };
         failpoint!("webhook-service.after-append").map_err(|error| error.to_string())?;
         let position = positions.into_iter().next().ok_or("the log gave no position")?;
@@ -192,7 +212,7 @@ impl Inner {
         tracing::info!(
             project.id = project.get(),
             position = %position,
-            trace_id = %trace.trace_id(),
+            trace.id = span.trace_id(),
             took_ms = took.as_micros() as f64 / 1_000.0,
             "hook accepted"
         );

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use blobs::Blobs;
 use events::{EventStatus, ProjectGraph, ProjectRecord, Stage, StageOutcome, TopicValue, encode};
-use graph_writer::{Batch, GraphChange, Item, Newest, Prepared, Preparer, Read, View, newest, open_view};
+use graph_writer::{
+    Asked, Batch, GraphChange, Item, Newest, Prepared, Preparer, Read, View, newest, open_view,
+};
 use model::{Offset, Partition, Position, ProjectId, Visibility};
 use proptest::prelude::*;
 use store::{Reader, Writer};
@@ -135,6 +137,7 @@ impl Node {
                 read,
                 covers: Vec::new(),
                 superseded: 0,
+                asked: Asked::default(),
             })
             .await?;
         match &item {
@@ -165,6 +168,7 @@ fn read(graph: ProjectGraph) -> Read {
         offset: Offset::default(),
         graph,
         bytes,
+        asked: Asked::default(),
     }
 }
 
