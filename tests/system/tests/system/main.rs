@@ -8,8 +8,10 @@
     reason = "a test fails by panicking, and prints"
 )]
 
+mod collector;
 mod kafka;
 mod kills;
 mod main_path;
 mod node;
 mod stack;
+mod traces;
