@@ -7,6 +7,7 @@ use crate::kills::push_under_kills;
 use crate::main_path::push_every_fixture;
 use crate::node::{Place, Ports};
 use crate::stack::{LONG, Stack};
+use crate::traces::follow_a_push;
 
 /// A process each. The last one has the views, and answers queries.
 const ROLES: [&[&str]; 4] = [
@@ -73,6 +74,11 @@ fn on_kafka() -> Stack {
 #[test]
 fn every_fixture_becomes_its_graph_on_kafka() {
     push_every_fixture(on_kafka());
+}
+
+#[test]
+fn one_trace_holds_a_push_through_processes_on_kafka() {
+    follow_a_push(on_kafka());
 }
 
 #[test]

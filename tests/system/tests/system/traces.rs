@@ -35,11 +35,44 @@ fn parent_of<'a>(spans: &'a [Told], span: &Told) -> &'a Told {
 
 #[test]
 fn one_trace_holds_a_push_from_the_hook_to_the_view() {
+    follow_a_push(Stack::new());
+}
+
+/// Every process tells the same lag of its group: that nothing is left.
+fn nothing_is_left(stack: &Stack) -> Result<(), String> {
+    let told = stack
+        .places
+        .iter()
+        .map(|place| stack.get(place.ports.admin, "/metrics", None).1);
+    let told: String = told.collect();
+    for (group, topic) in [
+        ("commit-fetcher", "renku.push-events.v1"),
+        ("commit-fetcher", "renku.push-events.v1.retry"),
+        ("commit-fetcher", "renku.projects.v1"),
+        ("triple-generator", "renku.commits.v1"),
+    ] {
+        let line = format!("renku_group_lag_records{{group=\"{group}\",topic=\"{topic}\"}} 0\n");
+        if !told.contains(&line) {
+            return Err(format!("{line} is not in {told}"));
+        }
+    }
+    for topic in ["projects", "project-graphs", "event-status"] {
+        let line = format!("renku_view_lag_records{{topic=\"{topic}\"}} 0\n");
+        if !told.contains(&line) {
+            return Err(format!("{line} is not in {told}"));
+        }
+    }
+    Ok(())
+}
+
+/// Pushes, stops the node, and looks at what a collector was told.
+pub fn follow_a_push(mut stack: Stack) {
     let collector = Collector::start();
-    let mut stack = Stack::new();
-    stack.places[0]
-        .settings
-        .push(("RENKU__TRACES__ENDPOINT", collector.endpoint()));
+    for place in &mut stack.places {
+        place
+            .settings
+            .push(("RENKU__TRACES__ENDPOINT", collector.endpoint()));
+    }
     stack.start_node(None);
     stack.wait_until_ready();
     let fixture = fixtures()
@@ -55,6 +88,7 @@ fn one_trace_holds_a_push_from_the_hook_to_the_view() {
     assert!(pushed.status.success());
     wait_until_covered(&stack, project, Some(&fixture.head));
     let log = stack.log();
+    eventually("lags of 0", LONG, || nothing_is_left(&stack));
     // What is told last is told at the stop.
     stack.node.take().unwrap().stop();
 
