@@ -61,9 +61,14 @@ java_tool() {
 
 free_ports() { # how many
   python3 - "$1" <<'PY'
-import socket, sys
-held = [socket.socket() for _ in range(int(sys.argv[1]))]
-for s in held: s.bind(("127.0.0.1", 0))
+import random, socket, sys
+# Below the ports of outgoing connections: any of those may be taken again before a broker listens there.
+held = []
+while len(held) < int(sys.argv[1]):
+    s = socket.socket()
+    try: s.bind(("127.0.0.1", random.randrange(12000, 32000)))
+    except OSError: continue
+    held.append(s)
 print(*[s.getsockname()[1] for s in held])
 PY
 }

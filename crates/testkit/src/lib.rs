@@ -13,8 +13,10 @@ mod eventually;
 mod fixtures;
 mod git;
 mod graph;
+mod ports;
 
 pub use eventually::eventually;
 pub use fixtures::{Export, Fixture, fixtures, fixtures_folder};
 pub use git::Git;
 pub use graph::{Commit, ExpectedGraph, Failing};
+pub use ports::free_port;

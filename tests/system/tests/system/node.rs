@@ -1,7 +1,8 @@
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+
+use testkit::free_port;
 
 pub const ADMIN_TOKEN: &str = "an-admin-token-of-length";
 pub const HOOK_SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -16,14 +17,9 @@ pub struct Ports {
 
 impl Ports {
     pub fn free() -> Self {
-        // Both are held at once, so that they differ.
-        let listeners: Vec<TcpListener> = (0..2)
-            .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-            .collect();
-        let port = |at: usize| listeners[at].local_addr().unwrap().port();
         Self {
-            public: port(0),
-            admin: port(1),
+            public: free_port(),
+            admin: free_port(),
         }
     }
 }

@@ -107,9 +107,11 @@ impl Stack {
     }
 
     pub fn wait_until_ready(&mut self) {
-        let ended = self.node.as_mut().and_then(Node::ended);
-        assert!(ended.is_none(), "the node ended: {ended:?}\n{}", self.log());
-        eventually("a ready node", LONG, || self.is_ready());
+        eventually("a ready node", LONG, || {
+            let ended = self.node.as_mut().and_then(Node::ended);
+            assert!(ended.is_none(), "the node ended: {ended:?}\n{}", self.log());
+            self.is_ready()
+        });
     }
 
     pub fn views(&self) -> PathBuf {
