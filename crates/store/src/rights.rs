@@ -190,6 +190,12 @@ impl WriteBatch<'_> {
         Ok(true)
     }
 
+    /// Whether a denial may take something of a project whose facts are of that version.
+    pub(crate) fn may_be_denied(&self, facts: StateVersion) -> Result<bool, StoreError> {
+        let denials = denials(&self.shared.tables, &self.txn)?;
+        Ok(denials.iter().any(|(_, denial)| denial.version >= facts))
+    }
+
     /// Forgets denials that take nothing any more: old enough, and every project below has later facts. How many are left.
     pub fn forget_denials(&mut self, now: Timestamp) -> Result<usize, StoreError> {
         let tables = self.shared.tables;

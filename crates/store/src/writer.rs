@@ -154,9 +154,9 @@ impl WriteBatch<'_> {
             slug,
             ..row
         })?;
-        if !tables.denials.is_empty(&self.txn)? {
-            // A later version may end a denial.
-            self.new_epoch = true;
+        if let Some(before) = &before {
+            // A later version ends the denials that held for the one before.
+            self.new_epoch |= self.may_be_denied(before.state_version)?;
         }
         let waits = self
             .pending(project)?
