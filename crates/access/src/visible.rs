@@ -101,11 +101,6 @@ impl VisibleSet {
         other.projects.iter().all(|project| own.any(|own| own == project))
     }
 
-    /// Whether both say the same, be it of other moments.
-    pub fn says(&self, other: &Self) -> bool {
-        self.caller == other.caller && self.projects == other.projects
-    }
-
     /// All of them, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = ProjectId> + '_ {
         self.projects.iter().copied()

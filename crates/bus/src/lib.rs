@@ -5,6 +5,7 @@
 //! * readers ([`Reader`]): views read all partitions from positions that they keep themselves;
 //! * workers ([`worker`]): the loop with turns between keys, retries and parked records, over any bus.
 
+mod behind;
 mod embedded;
 mod error;
 mod kafka;
@@ -19,6 +20,7 @@ mod seam;
 mod typed;
 pub mod worker;
 
+pub use behind::behind;
 pub use embedded::{EmbeddedBus, EmbeddedOptions};
 pub use error::{BoxError, BusError};
 pub use kafka::{

@@ -1,6 +1,6 @@
 use model::{Partition, Position, TopicName};
 
-use crate::{Bus, BusError, ReadLimits, Record};
+use crate::{Bus, BusError, ReadLimits, Record, behind};
 
 /// Reads partitions of a topic from their start to where they ended at the call, and returns the positions after.
 /// That is how a worker gets its state back from a compacted topic.
@@ -30,12 +30,7 @@ pub async fn restore(
     let mut reader = bus.read(from, limits).await?;
     loop {
         let positions = reader.positions();
-        let caught_up = positions.iter().all(|position| {
-            extents
-                .iter()
-                .any(|extent| extent.partition == position.partition && position.next >= extent.end)
-        });
-        if caught_up {
+        if behind(topic, &positions, &extents) == 0 {
             return Ok(positions);
         }
         for record in reader.next().await? {

@@ -5,7 +5,7 @@ use model::{
 use serde::{Deserialize, Serialize};
 
 use crate::envelope::number;
-use crate::{Envelope, SectionRef, Sha256, TopicValue, graph_digest};
+use crate::{Envelope, SectionRef, Sha256, graph_digest};
 
 /// Why a look was asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -323,9 +323,10 @@ impl ProjectState {
     }
 }
 
+/// A value of a topic whose records are of a project each.
 macro_rules! topic_value {
     ($name:ident, $subject:literal, |$it:ident| $key:expr) => {
-        impl TopicValue for $name {
+        impl $crate::TopicValue for $name {
             const SUBJECT: &'static str = $subject;
 
             fn key(&self) -> String {
@@ -339,6 +340,8 @@ macro_rules! topic_value {
         }
     };
 }
+
+pub(crate) use topic_value;
 
 topic_value!(PushEvent, "renku.push-events.v1-value", |it| it
     .project_id

@@ -5,6 +5,7 @@ use model::{GroupId, ProjectId, StateVersion, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::envelope::number;
+use crate::records::topic_value;
 use crate::{Envelope, TopicValue};
 
 /// Is a project looked at?
@@ -114,29 +115,12 @@ pub struct AccessDenial {
     pub hook: String,
 }
 
-impl TopicValue for ProjectHook {
-    const SUBJECT: &'static str = "renku.project-hooks.v1-value";
-
-    fn key(&self) -> String {
-        self.project_id.to_string()
-    }
-
-    fn partition_by(&self) -> String {
-        self.project_id.to_string()
-    }
-}
-
-impl TopicValue for ProjectToken {
-    const SUBJECT: &'static str = "renku.project-tokens.v1-value";
-
-    fn key(&self) -> String {
-        self.project_id.to_string()
-    }
-
-    fn partition_by(&self) -> String {
-        self.project_id.to_string()
-    }
-}
+topic_value!(ProjectHook, "renku.project-hooks.v1-value", |it| it
+    .project_id
+    .to_string());
+topic_value!(ProjectToken, "renku.project-tokens.v1-value", |it| it
+    .project_id
+    .to_string());
 
 impl TopicValue for AccessDenial {
     const SUBJECT: &'static str = "renku.access-denials.v1-value";

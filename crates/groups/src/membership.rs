@@ -3,11 +3,12 @@ use std::sync::Arc;
 use bus::Bus;
 use bus::worker::{Worker, WorkerConfig, WorkerEdges, WorkerEvent};
 use runtime::metrics::MetricError;
+use runtime::upkeep::again_and_again;
 use runtime::{Component, Edges, Tasks};
 
+use crate::measuring::{EVERY, Measuring};
 use crate::meters::{GroupMeters, read_by};
 use crate::parked::ParkedTally;
-use crate::upkeep::Upkeep;
 
 /// One process's part in a group, ready to run. The group's name is the role's.
 pub struct Membership {
@@ -57,16 +58,16 @@ impl Membership {
             health,
         } = self;
         let parked = config.sources.iter().filter_map(|source| source.parked.clone());
-        let upkeep = Upkeep {
+        let measuring = Measuring {
             bus: bus.clone(),
-            clock: edges.clock.clone(),
             group: config.group.clone(),
             topics: read_by(&config),
             parked: parked.map(ParkedTally::new).collect(),
             meters: meters.clone(),
         };
         let name = config.group.clone();
-        tasks.spawn_service(&format!("{name}-lag"), upkeep.run(tasks.stop().clone()));
+        let measured = again_and_again(measuring, EVERY, edges.clock.clone(), tasks.stop().clone());
+        tasks.spawn_service(&format!("{name}-lag"), measured);
         let stop = tasks.stop().clone();
         let (clock, randomness) = (edges.clock, edges.randomness);
         let edges = WorkerEdges {

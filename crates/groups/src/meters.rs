@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use bus::worker::{Source, WorkerConfig, WorkerEvent};
 use model::{Timestamp, TopicName};
-use runtime::metrics::{IntCounterVec, IntGaugeVec, MetricError};
+use runtime::metrics::{IntCounterVec, IntGaugeVec, MetricError, level};
 use runtime::{Edges, MetricKind, MetricSpec};
 
 const LAG: MetricSpec = MetricSpec {
@@ -99,7 +99,7 @@ impl GroupMeters {
             WorkerEvent::InFlight(hand) => {
                 self.retrying
                     .with_label_values(&[&*self.group])
-                    .set(i64::try_from(hand.retrying()).unwrap_or(i64::MAX));
+                    .set(level(hand.retrying()));
                 for (topic, oldest) in self.oldest.iter() {
                     let made = hand.oldest_of(topic).map_or(NONE, Timestamp::as_micros);
                     oldest.store(made, Ordering::Relaxed);
@@ -119,7 +119,7 @@ impl GroupMeters {
     fn owns(&self, partitions: usize) {
         self.partitions
             .with_label_values(&[&*self.group])
-            .set(i64::try_from(partitions).unwrap_or(i64::MAX));
+            .set(level(partitions));
     }
 
     fn tell_oldest(&self, gauge: &IntGaugeVec, now: Timestamp) {
@@ -130,20 +130,20 @@ impl GroupMeters {
             };
             gauge
                 .with_label_values(&[&*self.group, topic.as_str()])
-                .set(i64::try_from(age).unwrap_or(i64::MAX));
+                .set(level(age));
         }
     }
 
     pub(crate) fn lag(&self, topic: &TopicName, records: u64) {
         self.lag
             .with_label_values(&[&*self.group, topic.as_str()])
-            .set(i64::try_from(records).unwrap_or(i64::MAX));
+            .set(level(records));
     }
 
     pub(crate) fn parked(&self, lane: &TopicName, records: usize) {
         self.parked
             .with_label_values(&[&*self.group, lane.as_str()])
-            .set(i64::try_from(records).unwrap_or(i64::MAX));
+            .set(level(records));
     }
 }
 

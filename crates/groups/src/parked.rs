@@ -39,7 +39,7 @@ impl ParkedTally {
                 for position in reader.positions() {
                     self.next.insert(position.partition, position.next);
                 }
-                if self.has_read(&extents) {
+                if self.unread(&extents).is_empty() {
                     break;
                 }
                 reader.next().await?.iter().for_each(|record| self.take(record));
@@ -59,6 +59,11 @@ impl ParkedTally {
         };
         self.open
             .retain(|(partition, offset)| *offset >= start(*partition));
+        self.unread(extents)
+    }
+
+    /// Where there is something to read, and from which offset on.
+    fn unread(&self, extents: &[Extent]) -> Vec<(TopicPartition, Offset)> {
         let mut from = Vec::new();
         for extent in extents {
             let next = self.next.get(&extent.partition).copied().unwrap_or_default();
@@ -77,13 +82,6 @@ impl ParkedTally {
     fn is_another_log(&self, extents: &[Extent]) -> bool {
         let next = |partition| self.next.get(&partition).copied().unwrap_or_default();
         extents.iter().any(|extent| next(extent.partition) > extent.end)
-    }
-
-    fn has_read(&self, extents: &[Extent]) -> bool {
-        extents.iter().all(|extent| {
-            let next = self.next.get(&extent.partition).copied().unwrap_or_default();
-            extent.start == extent.end || next >= extent.end
-        })
     }
 
     fn take(&mut self, record: &Record) {

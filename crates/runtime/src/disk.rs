@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::metrics::{IntGaugeVec, MetricError, MetricKind, MetricSpec, Metrics};
+use crate::metrics::{IntGaugeVec, MetricError, MetricKind, MetricSpec, Metrics, level};
 
 const FREE: MetricSpec = MetricSpec {
     name: "renku_disk_free_bytes",
@@ -42,9 +42,7 @@ pub fn watch(metrics: &Metrics, folders: Vec<(&'static str, PathBuf)>) -> Result
 }
 
 fn set(gauge: &IntGaugeVec, word: &str, bytes: u64) {
-    gauge
-        .with_label_values(&[word])
-        .set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    gauge.with_label_values(&[word]).set(level(bytes));
 }
 
 #[cfg(test)]

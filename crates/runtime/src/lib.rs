@@ -19,6 +19,7 @@ pub mod tasks;
 pub mod telemetry;
 pub mod trace_context;
 pub mod traces;
+pub mod upkeep;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use edges::Edges;

@@ -48,6 +48,11 @@ impl MetricKind {
     }
 }
 
+/// A count as a gauge takes it; one that is too large for that is the largest.
+pub fn level(count: impl TryInto<i64>) -> i64 {
+    count.try_into().unwrap_or(i64::MAX)
+}
+
 /// Bounds for durations in seconds, 0.5 ms to a minute.
 pub const SECONDS: &[f64] = &[
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,

@@ -2,7 +2,7 @@
 //! that every Prometheus client has for that.
 
 use crate::edges::Edges;
-use crate::metrics::{CounterVec, IntGaugeVec, MetricError, MetricKind, MetricSpec};
+use crate::metrics::{CounterVec, IntGaugeVec, MetricError, MetricKind, MetricSpec, level};
 
 const READY: MetricSpec = MetricSpec {
     name: "renku_ready",
@@ -83,9 +83,7 @@ pub fn watch(edges: &Edges) -> Result<(), MetricError> {
 
 fn set(gauge: &IntGaugeVec, value: Option<u64>) {
     if let Some(value) = value {
-        gauge
-            .with_label_values::<&str>(&[])
-            .set(i64::try_from(value).unwrap_or(i64::MAX));
+        gauge.with_label_values::<&str>(&[]).set(level(value));
     }
 }
 

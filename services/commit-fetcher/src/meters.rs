@@ -3,6 +3,7 @@ use std::time::Duration;
 use bus::worker::WorkerEvent;
 use runtime::metrics::{
     BYTES, HistogramVec, IntCounterVec, IntGaugeVec, MetricError, MetricKind, MetricSpec, Metrics, SECONDS,
+    level,
 };
 
 use crate::own_output::is_output;
@@ -193,9 +194,7 @@ impl Meters {
     }
 
     pub(crate) fn known_projects(&self, count: usize) {
-        self.projects
-            .with_label_values::<&str>(&[])
-            .set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.projects.with_label_values::<&str>(&[]).set(level(count));
     }
 
     /// What the worker loop tells: counted, and logged where an operator should see it.
@@ -234,7 +233,7 @@ impl Meters {
             WorkerEvent::InFlight(hand) => {
                 self.in_flight
                     .with_label_values::<&str>(&[])
-                    .set(i64::try_from(hand.records()).unwrap_or(i64::MAX));
+                    .set(level(hand.records()));
             }
             // What was lost of the output is triple-generator's to miss.
             WorkerEvent::Lost(assignment) if !is_output(&assignment.position.topic) => {

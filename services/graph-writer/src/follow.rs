@@ -6,7 +6,7 @@ use std::time::Duration;
 use bus::{Bus, BusError, Reader, Record};
 use events::Decoder;
 use model::{Position, TopicName};
-use runtime::metrics::IntGaugeVec;
+use runtime::metrics::{IntGaugeVec, level};
 use runtime::{BoxError, Edges, Stop, failpoint};
 
 use tokio::sync::watch;
@@ -69,8 +69,7 @@ impl Following {
         self.tell(None);
         let (left, now) = (self.progress.behind_start(), self.edges.clock.monotonic());
         let gauge = |gauges: &IntGaugeVec, value: u64| {
-            let value = i64::try_from(value).unwrap_or(i64::MAX);
-            gauges.with_label_values(&[self.part]).set(value);
+            gauges.with_label_values(&[self.part]).set(level(value));
         };
         gauge(&self.counters.catching_up, self.progress.total());
         gauge(&self.counters.catching_up_left, left);

@@ -8,6 +8,7 @@ use events::{Decoder, EVENT_STATUS, PROJECT_GRAPHS, PROJECTS};
 use model::{Position, TopicName};
 use parking_lot::Mutex;
 use runtime::metrics::MetricError;
+use runtime::upkeep::again_and_again;
 use runtime::{BoxError, Edges, Tasks};
 use store::{Inventory, Reader, StoreError, StoreOptions, Writer};
 use tokio::sync::{mpsc, watch};
@@ -16,7 +17,7 @@ use crate::config::Config;
 use crate::decode;
 use crate::follow::{Follower, Following};
 use crate::graphs::Graphs;
-use crate::lag::Lag;
+use crate::lag::{self, Lag};
 use crate::large::Loading;
 use crate::metrics::Counters;
 use crate::prepare::Preparer;
@@ -197,17 +198,12 @@ impl GraphWriter {
         let lag = Lag {
             bus: self.bus.clone(),
             inventory: self.inventory.clone(),
-            clock: self.edges.clock.clone(),
             counters: self.counters.clone(),
-            topics: [FACTS, GRAPHS, STATUS]
-                .into_iter()
-                .zip([PROJECTS, PROJECT_GRAPHS, EVENT_STATUS])
-                .collect(),
-            stop: stop.clone(),
+            topics: [FACTS, GRAPHS, STATUS].into_iter().zip(TOPICS).collect(),
         };
+        let measured = again_and_again(lag, lag::EVERY, self.edges.clock.clone(), stop.clone());
         let writing = Writing {
             view: self.view.clone(),
-            inventory: self.inventory.clone(),
             lanes: orders,
             traces: self.edges.traces.of("graph-writer"),
             edges: self.edges.clone(),
@@ -245,7 +241,7 @@ impl GraphWriter {
         };
         tasks.spawn_service("write", writing.run());
         tasks.spawn_service("load", loading.run());
-        tasks.spawn_service("lag", lag.run());
+        tasks.spawn_service("lag", measured);
         tasks.spawn_service(FACTS, facts.run());
         tasks.spawn_service(STATUS, item(status, decode::status).run());
         tasks.spawn_service(GRAPHS, graphs);

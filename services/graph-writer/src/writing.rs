@@ -8,7 +8,7 @@ use model::{Position, ProjectId};
 use parking_lot::Mutex;
 use runtime::traces::Kind;
 use runtime::{BoxError, Edges, Stop, Traces, failpoint};
-use store::{Inventory, LargeLoad, Piece, PieceKey};
+use store::{LargeLoad, Piece, PieceKey};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::metrics::Counters;
@@ -107,7 +107,6 @@ pub(crate) fn lanes() -> (LaneEnds, Lanes) {
 /// The writing task.
 pub(crate) struct Writing {
     pub view: Arc<Mutex<View>>,
-    pub inventory: Inventory,
     pub lanes: Lanes,
     pub edges: Edges,
     pub traces: Traces,
@@ -351,12 +350,6 @@ impl Writing {
                 .records
                 .with_label_values(&[*topic, *outcome])
                 .inc_by(*by);
-        }
-        if let Ok(quads) = self.inventory.quads() {
-            counters
-                .quads
-                .with_label_values::<&str>(&[])
-                .set(i64::try_from(quads).unwrap_or(i64::MAX));
         }
         for code in &committed.left_out {
             counters.rejects.with_label_values(&[*code]).inc();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use blobs::{BlobError, Blobs};
-use bus::{Bus, BusError, ReadLimits, Record, value_of};
+use bus::{Bus, BusError, ReadLimits, Record, behind, value_of};
 use bytes::Bytes;
 use events::{
     Attachment, COMMITS, CommitFetched, DecodeError, Decoder, MetadataSection, PROJECT_GRAPHS, PieceSection,
@@ -160,27 +160,15 @@ impl Sweep {
             .await?;
         loop {
             let positions = reader.positions();
-            let at_end = |position: &Position| {
-                let end = extents
-                    .iter()
-                    .find(|extent| extent.partition == position.partition);
-                end.is_none_or(|extent| position.next >= extent.end)
-            };
             if unnamed.is_empty() {
                 return Ok(());
             }
-            if positions.iter().all(at_end) {
+            if behind(topic, &positions, &extents) == 0 {
                 // A record that compaction took before it was read has a newer one further on, which names the same.
-                let now = self.bus.extents(topic).await?;
-                let grown = now.iter().any(|extent| {
-                    positions
-                        .iter()
-                        .any(|position| position.partition == extent.partition && position.next < extent.end)
-                });
-                if !grown {
+                extents = self.bus.extents(topic).await?;
+                if behind(topic, &positions, &extents) == 0 {
                     return Ok(());
                 }
-                extents = now;
                 continue;
             }
             for record in reader.next().await? {

@@ -1,4 +1,4 @@
-use runtime::metrics::{HistogramVec, IntCounterVec, IntGaugeVec, MetricError, SECONDS};
+use runtime::metrics::{HistogramVec, IntCounterVec, IntGaugeVec, MetricError, SECONDS, level};
 use runtime::{MetricKind, MetricSpec, Metrics};
 
 const QUERIES: MetricSpec = MetricSpec {
@@ -60,7 +60,7 @@ impl Counters {
     pub fn register(metrics: &Metrics) -> Result<Self, MetricError> {
         let heap = metrics.gauge(&HEAP)?.with_label_values::<&str>(&[]);
         metrics.before_exposition(move || {
-            heap.set(i64::try_from(store::query_heap_bytes()).unwrap_or(i64::MAX));
+            heap.set(level(store::query_heap_bytes()));
         });
         Ok(Self {
             queries: metrics.counter(&QUERIES)?,

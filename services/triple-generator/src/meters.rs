@@ -3,6 +3,7 @@ use std::time::Duration;
 use bus::worker::WorkerEvent;
 use runtime::metrics::{
     BYTES, HistogramVec, IntCounterVec, IntGaugeVec, MetricError, MetricKind, MetricSpec, Metrics, SECONDS,
+    level,
 };
 
 const GRAPHS: MetricSpec = MetricSpec {
@@ -162,7 +163,7 @@ impl Meters {
             WorkerEvent::InFlight(hand) => {
                 self.in_flight
                     .with_label_values::<&str>(&[])
-                    .set(i64::try_from(hand.records()).unwrap_or(i64::MAX));
+                    .set(level(hand.records()));
             }
             WorkerEvent::Lost(assignment) => {
                 self.lost.with_label_values::<&str>(&[]).inc();

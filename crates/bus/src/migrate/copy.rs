@@ -8,7 +8,7 @@ use model::{Offset, Partition, TopicName};
 use super::MigrateError;
 use super::map::{Entry, PositionMap};
 use crate::worker::ResolvedHeaders;
-use crate::{Bus, Extent, NewRecord, ReadLimits, Record, TopicPartition, restore};
+use crate::{Bus, Extent, NewRecord, ReadLimits, Record, TopicPartition, behind, restore};
 
 /// What is copied, and how.
 #[derive(Clone, Debug)]
@@ -74,18 +74,9 @@ pub async fn copy(
         })
         .collect();
     let mut reader = bus.read(from, ReadLimits::default()).await?;
-    let total: u64 = extents.iter().map(length).sum();
+    let total = behind(&what.from, &[], &extents);
     loop {
-        let positions = reader.positions();
-        let left: u64 = positions
-            .iter()
-            .filter_map(|position| {
-                let extent = extents
-                    .iter()
-                    .find(|extent| extent.partition == position.partition)?;
-                Some(extent.end.get().saturating_sub(position.next.get()))
-            })
-            .sum();
+        let left = behind(&what.from, &reader.positions(), &extents);
         told(CopyProgress {
             records: copied.records,
             passed: total.saturating_sub(left),
@@ -167,10 +158,6 @@ fn of(record: Record, what: &CopyTopic) -> NewRecord {
         headers: record.headers,
         timestamp: record.timestamp,
     }
-}
-
-fn length(extent: &Extent) -> u64 {
-    extent.end.get() - extent.start.get()
 }
 
 fn slot(topic: &TopicName, partition: Partition) -> TopicPartition {

@@ -7,14 +7,30 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use bus::{Bus, BusError, Change, KafkaBus, KafkaOptions, ReadLimits, Record, restore};
-use model::{Position, Timestamp, TopicName};
+use bus::{AccessRule, Bus, BusError, Change, KafkaBus, KafkaOptions, ReadLimits, Record, restore};
+use model::{Position, Timestamp, TopicName, TopicSpec};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::topic_partition_list::{Offset as RawOffset, TopicPartitionList};
 
-use crate::harness::{AGED, COMPACTED, HOUR, Harness};
+use crate::harness::{AGED, COMPACTED, HOUR, Harness, soon};
+
+/// Applies changes, and waits until every broker has them: access rules take a moment.
+pub async fn applied(admin: &KafkaBus, topics: &[TopicSpec], rules: &[AccessRule], changes: Vec<Change>) {
+    admin.apply(changes).await.unwrap();
+    soon(async {
+        while !admin
+            .plan(topics, rules.to_vec(), &[], &[])
+            .await
+            .unwrap()
+            .is_empty()
+        {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
+}
 
 /// A cluster that ends with this test process, however that ends.
 pub struct Cluster {

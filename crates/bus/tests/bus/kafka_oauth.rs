@@ -21,7 +21,7 @@ use model::{CleanUp, Secret, TopicName};
 use parking_lot::Mutex;
 
 use crate::harness::*;
-use crate::kafka::Cluster;
+use crate::kafka::{Cluster, applied};
 
 const TOPIC: TopicName = TopicName::from_static("renku.projects.v1");
 
@@ -211,18 +211,7 @@ async fn a_bus_outlives_its_tokens() {
         grant("fetcher", Granted::Readers, Operation::Describe),
     ]);
     let changes = admin.plan(&topics, rules.clone(), &[], &[]).await.unwrap();
-    admin.apply(changes).await.unwrap();
-    soon(async {
-        while !admin
-            .plan(&topics, rules.clone(), &[], &[])
-            .await
-            .unwrap()
-            .is_empty()
-        {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    })
-    .await;
+    applied(&admin, &topics, &rules, changes).await;
 
     let bus = KafkaBus::connect(with_tokens(&cluster, source(address, "fetcher", "s:cret")))
         .await

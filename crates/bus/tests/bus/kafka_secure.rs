@@ -7,7 +7,7 @@ use events::{ACCESS_DENIALS, PROJECT_TOKENS, PUSH_EVENTS, declared_topics, topic
 use model::{Secret, TopicName};
 
 use crate::harness::*;
-use crate::kafka::Cluster;
+use crate::kafka::{Cluster, applied};
 
 /// Every principal of an installation.
 const ROLES: [&str; 6] = [
@@ -61,18 +61,7 @@ async fn only_whom_the_rules_name_may_read_and_write() {
     let rules = admin.access_rules(&grants(declared_topics()));
     let changes = admin.plan(&topics, rules.clone(), &[], &[]).await.unwrap();
     assert_eq!(changes.len(), topics.len() + 1, "{changes:?}");
-    admin.apply(changes).await.unwrap();
-    soon(async {
-        while !admin
-            .plan(&topics, rules.clone(), &[], &[])
-            .await
-            .unwrap()
-            .is_empty()
-        {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    })
-    .await;
+    applied(&admin, &topics, &rules, changes).await;
 
     let of = |role: &'static str| KafkaBus::connect(secure(&cluster, role, password(&cluster, role)));
     let webhook = of("webhook-service").await.unwrap();

@@ -64,13 +64,18 @@ async fn write(bus: &dyn Bus, count: usize) {
     }
 }
 
+/// The topics of all tests, and one to copy to.
+async fn declare_copy(bus: &dyn Bus, to: TopicName, partitions: u32) {
+    declare(bus).await;
+    bus.ensure_topics(&[spec(to, partitions, CleanUp::Delete(HOUR * 1000))])
+        .await
+        .unwrap();
+}
+
 pub async fn a_copy_has_everything_in_order_and_readers_go_on<H: Harness>() {
     let harness = H::fresh().await;
     let bus = harness.bus();
-    declare(&*bus).await;
-    bus.ensure_topics(&[spec(NEW, 7, CleanUp::Delete(HOUR * 1000))])
-        .await
-        .unwrap();
+    declare_copy(&*bus, NEW, 7).await;
     write(&*bus, 300).await;
     // A worker has dealt with some, not all in order.
     let mut member = bus.join("g", "m", &[T], GroupOptions::default()).await.unwrap();
@@ -176,10 +181,7 @@ fn ce_id(record: &Record) -> String {
 pub async fn a_copy_refuses_what_would_not_be_whole<H: Harness>() {
     let harness = H::fresh().await;
     let bus = harness.bus();
-    declare(&*bus).await;
-    bus.ensure_topics(&[spec(NEW, 7, CleanUp::Delete(HOUR * 1000))])
-        .await
-        .unwrap();
+    declare_copy(&*bus, NEW, 7).await;
     write(&*bus, 20).await;
     let folder = tempfile::tempdir().unwrap();
     let log = bus.log_id(&[T, NEW]).await.unwrap();
@@ -210,10 +212,7 @@ pub async fn a_copy_refuses_what_would_not_be_whole<H: Harness>() {
 pub async fn a_parked_lane_takes_along_what_is_open<H: Harness>() {
     let harness = H::fresh().await;
     let bus = harness.bus();
-    declare(&*bus).await;
-    bus.ensure_topics(&[spec(NEW_PARKED, 3, CleanUp::Delete(HOUR * 1000))])
-        .await
-        .unwrap();
+    declare_copy(&*bus, NEW_PARKED, 3).await;
     let parked = ["1", "2", "1"].map(|key| record(PARKED, key, "poison"));
     bus.append(parked.to_vec()).await.unwrap();
     let mut note = record(PARKED, "1", "");

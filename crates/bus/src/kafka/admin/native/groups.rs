@@ -40,13 +40,7 @@ pub(in super::super) fn group_offsets(
                 Err(refusal) if refusal.code == Some(RDKafkaErrorCode::GroupIdNotFound) => continue,
                 Err(refusal) => return Err(refusal),
             }
-            let list = c::rd_kafka_group_result_partitions(*group);
-            if list.is_null() {
-                continue;
-            }
-            let count = usize::try_from((*list).cnt).unwrap_or_default();
-            for place in items((*list).elems, count) {
-                refused(WHAT, place.err, String::new())?;
+            for place in places(WHAT, *group)? {
                 if place.offset >= 0 {
                     offsets.push((text(place.topic), place.partition, place.offset));
                 }
@@ -54,6 +48,28 @@ pub(in super::super) fn group_offsets(
         }
     }
     Ok(offsets)
+}
+
+/// What is told of each partition of a group; an error if one of them is.
+///
+/// # Safety
+/// `group` is of an event that lives as long as what borrows the result.
+unsafe fn places<'a>(
+    what: &'static str,
+    group: *const c::rd_kafka_group_result_t,
+) -> Result<&'a [c::rd_kafka_topic_partition_t], Refusal> {
+    // SAFETY: as the caller says; the list is the group's.
+    let places = unsafe {
+        let list = c::rd_kafka_group_result_partitions(group);
+        if list.is_null() {
+            return Ok(&[]);
+        }
+        items((*list).elems, usize::try_from((*list).cnt).unwrap_or_default())
+    };
+    for place in places {
+        refused(what, place.err, String::new())?;
+    }
+    Ok(places)
 }
 
 /// Stores positions of a group that has no member.
@@ -84,14 +100,7 @@ pub(in super::super) fn set_group_offsets(
             count,
         ) {
             check(WHAT, c::rd_kafka_group_result_error(*group))?;
-            let list = c::rd_kafka_group_result_partitions(*group);
-            if list.is_null() {
-                continue;
-            }
-            let count = usize::try_from((*list).cnt).unwrap_or_default();
-            for place in items((*list).elems, count) {
-                refused(WHAT, place.err, String::new())?;
-            }
+            places(WHAT, *group)?;
         }
     }
     Ok(())
