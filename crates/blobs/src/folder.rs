@@ -59,8 +59,13 @@ impl FolderBlobs {
             source,
         };
         fs::create_dir_all(folder.join("large")).map_err(|e| unusable(e.into()))?;
+        // SQLite does not wait for another process that makes the same new file ready: it says "locked" at once. So one
+        // process after the other.
+        let turn = File::create(folder.join("open.lock")).map_err(|e| unusable(e.into()))?;
+        turn.lock().map_err(|e| unusable(e.into()))?;
         let writer = connect(folder).map_err(|e| unusable(e.into()))?;
         writer.execute_batch(SCHEMA).map_err(|e| unusable(e.into()))?;
+        drop(turn);
         let inner = Inner {
             folder: folder.to_owned(),
             now,

@@ -159,3 +159,20 @@ async fn concurrent_writers_lose_nothing() {
             .all(Option::is_some)
     );
 }
+
+#[test]
+fn many_may_open_a_new_folder_at_once() {
+    let hours = Hours(Arc::new(AtomicI64::new(1)));
+    for _ in 0..20 {
+        let folder = tempfile::tempdir().unwrap();
+        let begin = std::sync::Barrier::new(8);
+        std::thread::scope(|threads| {
+            for _ in 0..8 {
+                threads.spawn(|| {
+                    begin.wait();
+                    FolderBlobs::open(folder.path(), hours.source()).unwrap();
+                });
+            }
+        });
+    }
+}
