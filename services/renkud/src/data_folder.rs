@@ -5,12 +5,22 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+/// Held while the process lives: the embedded log belongs to one process.
+#[derive(Debug)]
+struct Alone(File);
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        // A child being started just now holds a copy of the file a moment longer than this process does.
+        let _ = self.0.unlock();
+    }
+}
+
 /// The folder that everything of a node lives in: `bus/`, `blobs/`, `views/`, `mirrors/`.
 #[derive(Debug)]
 pub struct DataFolder {
     root: PathBuf,
-    /// Held while the process lives: the embedded log belongs to one process.
-    _lock: Option<File>,
+    _lock: Option<Alone>,
 }
 
 impl DataFolder {
@@ -62,7 +72,7 @@ impl DataFolder {
     }
 }
 
-fn lock(root: &Path) -> Result<File> {
+fn lock(root: &Path) -> Result<Alone> {
     let path = root.join("process.lock");
     let mut file = OpenOptions::new()
         .read(true)
@@ -95,7 +105,7 @@ fn lock(root: &Path) -> Result<File> {
     file.set_len(0)?;
     file.rewind()?;
     writeln!(file, "{}", std::process::id())?;
-    Ok(file)
+    Ok(Alone(file))
 }
 
 #[cfg(test)]

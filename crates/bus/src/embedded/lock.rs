@@ -5,7 +5,7 @@ use crate::BusError;
 
 /// Keeps other processes out of the folder for as long as it lives; the kernel gives it back when the process dies.
 pub(super) struct FolderLock {
-    _file: File,
+    file: File,
 }
 
 impl FolderLock {
@@ -17,11 +17,19 @@ impl FolderLock {
             .open(folder.join("log.lock"));
         let file = open.map_err(|e| BusError::Unavailable(e.into()))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { file }),
             Err(TryLockError::WouldBlock) => Err(BusError::Locked {
                 path: folder.to_owned(),
             }),
             Err(TryLockError::Error(e)) => Err(BusError::Unavailable(e.into())),
         }
+    }
+}
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // A child being started just now holds a copy of the file a moment longer: closing alone would
+        // leave the folder locked until the child runs its own program.
+        let _ = self.file.unlock();
     }
 }
