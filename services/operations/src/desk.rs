@@ -8,7 +8,7 @@ use store::Reader;
 
 use crate::replay::AskReplay;
 use crate::sweep::Sweep;
-use crate::{campaigns, parked_routes, positions, rejects, replay, sweep_route};
+use crate::{access, campaigns, parked_routes, positions, rejects, replay, sweep_route};
 
 /// The routes, and what they stand on. It has no task of its own: it lives in the admin listener.
 #[derive(Clone)]
@@ -73,6 +73,8 @@ impl Operations {
                 get(parked_routes::show),
             )
             .route("/admin/views/rejects", get(rejects::list))
+            .route("/admin/access/explain", get(access::explain))
+            .route("/admin/access/who", get(access::who))
             .route("/admin/blobs/sweep", axum::routing::post(sweep_route::sweep))
             .route("/admin/views/graph/replay", axum::routing::post(replay::replay))
             .route("/admin/rebuild", axum::routing::post(campaigns::rebuild))

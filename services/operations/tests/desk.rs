@@ -7,16 +7,21 @@
 
 use std::sync::Arc;
 
+use access::{Denial, GroupPath};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use bus::worker::parked_record;
 use bus::{Bus, MemoryBus, NewRecord, Origin, ReadLimits, Record, record_of, value_of};
 use events::{Decoder, LookReason, PUSH_EVENTS, PUSH_EVENTS_BACKFILL, PushEvent, parked, topic_specs};
-use model::{LogId, Owner, ProjectId, Reason, Timestamp, TopicName};
+use model::{
+    Day, Generation, LogId, Offset, Owner, Partition, Position, ProjectId, Reason, Timestamp, TopicName,
+    UserId, Visibility,
+};
 use operations::{AskReplay, Operations};
 use runtime::{Edges, ManualClock, SeededRandomness};
 use serde_json::{Value, json};
+use store::{Facts, FactsMember, LiveFacts, Reader, StoreOptions};
 use tower::ServiceExt as _;
 
 struct Desk {
@@ -26,11 +31,15 @@ struct Desk {
 
 impl Desk {
     async fn new() -> Self {
+        Self::with(None).await
+    }
+
+    async fn with(reader: Option<Reader>) -> Self {
         let bus = MemoryBus::new(LogId(1));
         bus.ensure_topics(&topic_specs()).await.unwrap();
         let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_000_000)));
         let edges = Edges::with(clock, Arc::new(SeededRandomness::new(1)));
-        let router = Operations::new(Arc::new(bus.clone()), None, &edges).router();
+        let router = Operations::new(Arc::new(bus.clone()), reader, &edges).router();
         Self { bus, router }
     }
 
@@ -246,4 +255,96 @@ async fn a_replay_is_for_the_process_that_writes_the_view() {
     );
     let (status, _) = desk.post("/admin/blobs/sweep", json!({})).await;
     assert_eq!(status, StatusCode::CONFLICT);
+}
+
+#[tokio::test]
+async fn it_is_explained_who_sees_what_and_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut writer, reader) = store::open(folder.path(), StoreOptions::new("renku.example")).unwrap();
+    let member = |user, until| FactsMember {
+        user: UserId::new(user).unwrap(),
+        until,
+    };
+    let facts = Facts {
+        state_version: Generation::new(5),
+        generation: Generation::new(5),
+        live: Some(LiveFacts {
+            slug: "team/sub/secret".parse().unwrap(),
+            visibility: Visibility::Private,
+            // The desk's clock stands at the first day.
+            members: vec![
+                member(7, None),
+                member(8, Some(Day::from_number(0))),
+                member(9, None),
+            ],
+        }),
+        payload: Vec::new(),
+    };
+    let mut batch = writer.begin().unwrap();
+    let project = ProjectId::new(3).unwrap();
+    batch.apply_facts(project, &facts).unwrap();
+    let at = Position {
+        topic: "renku.projects.v1".parse().unwrap(),
+        partition: Partition::new(2),
+        next: Offset::new(41),
+    };
+    batch.put_source(project, &at).unwrap();
+    let denial = Denial {
+        user: Some(UserId::new(9).unwrap()),
+        below: GroupPath::new("team"),
+        signed_in: false,
+        version: Generation::new(6),
+    };
+    batch.deny("group/1/user/9", &denial).unwrap();
+    batch.commit().unwrap();
+    let desk = Desk::with(Some(reader)).await;
+    for (user, visible, why) in [
+        ("&user=7", true, "member"),
+        ("&user=8", false, "membership-expired"),
+        ("&user=9", false, "denied"),
+        ("&user=10", false, "not-a-member"),
+        ("", false, "not-a-member"),
+    ] {
+        for name in ["3", "team/sub/secret"] {
+            let asked = format!("/admin/access/explain?project={name}{user}");
+            let (status, body) = desk.get(&asked).await;
+            assert_eq!(status, StatusCode::OK, "{body}");
+            assert_eq!(
+                (&body["visible"], &body["why"]),
+                (&json!(visible), &json!(why)),
+                "{asked}"
+            );
+            assert_eq!(body["facts_version"], 5);
+            assert_eq!(body["record"], at.to_string());
+            assert_eq!(
+                body["denials"].as_array().unwrap().len(),
+                usize::from(why == "denied")
+            );
+        }
+    }
+    let (status, body) = desk.get("/admin/access/who?project=team/sub/secret").await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    assert_eq!(body["class"], "members");
+    let sees: Vec<_> = body["members"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|m| &m["visible"])
+        .collect();
+    assert_eq!(sees, [&json!(true), &json!(false), &json!(false)]);
+    for (wrong, status) in [
+        ("/admin/access/explain?project=no/such", StatusCode::NOT_FOUND),
+        ("/admin/access/explain?project=99", StatusCode::NOT_FOUND),
+        ("/admin/access/who?project=99", StatusCode::NOT_FOUND),
+        ("/admin/access/explain?project=", StatusCode::BAD_REQUEST),
+        (
+            "/admin/access/explain?project=3&user=root",
+            StatusCode::BAD_REQUEST,
+        ),
+    ] {
+        let (told, body) = desk.get(wrong).await;
+        assert_eq!(told, status, "{wrong}: {body}");
+    }
+    let (status, _) = Desk::new().await.get("/admin/access/who?project=3").await;
+    assert_eq!(status, StatusCode::CONFLICT, "no view in this process");
 }

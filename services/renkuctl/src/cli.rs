@@ -51,6 +51,9 @@ pub(crate) enum Command {
     /// Values that are too large for a record (operators).
     #[command(subcommand)]
     Blobs(Blobs),
+    /// Who may see what, and why (operators).
+    #[command(subcommand)]
+    Access(Access),
     /// Make graphs again from git (operators).
     Rebuild(Rebuild),
     /// Have a view read the log again: what was left out gets another try (operators).
@@ -107,6 +110,25 @@ pub(crate) struct ParkedChoice {
     pub(crate) ids: Vec<String>,
     #[command(flatten)]
     pub(crate) filter: ParkedFilter,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Access {
+    /// Tell from which fact and record it follows that somebody sees a project, or does not.
+    Explain {
+        /// By its number or its path.
+        #[arg(long, value_name = "ID|SLUG")]
+        project: String,
+        /// By the number in GitLab; left out: somebody who is not signed in.
+        #[arg(long, value_name = "ID")]
+        user: Option<u32>,
+    },
+    /// Who may see a project.
+    Who {
+        /// By its number or its path.
+        #[arg(long, value_name = "ID|SLUG")]
+        project: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Command::Positions(arguments) => desk().and_then(|desk| desk.positions(arguments)),
         Command::Parked(command) => desk().and_then(|desk| desk.parked(command)),
         Command::Views(Views::Rejects) => desk().and_then(|desk| desk.rejects()),
+        Command::Access(command) => desk().and_then(|desk| desk.access(command)),
         Command::Blobs(Blobs::Sweep { dry_run }) => desk().and_then(|desk| desk.sweep(*dry_run)),
         Command::Replay(arguments) => desk().and_then(|desk| desk.replay(arguments)),
         Command::Rebuild(arguments) => desk().and_then(|desk| desk.rebuild(arguments)),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::Failure;
 use crate::admin::Admin;
-use crate::cli::{Parked, ParkedChoice, ParkedFilter, Positions, Rebuild, Replay, View};
+use crate::cli::{Access, Parked, ParkedChoice, ParkedFilter, Positions, Rebuild, Replay, View};
 use crate::table::table;
 
 /// How often a campaign is asked for.
@@ -135,6 +135,72 @@ impl Desk {
         self.show(&answer, |answer| {
             rows(answer, &[("RECORD", "record"), ("WHY", "why")])
         })
+    }
+
+    pub(crate) fn access(&self, command: &Access) -> Result<(), Failure> {
+        let told = |answer: &Value| -> Vec<String> {
+            ["why", "visibility", "member_until", "facts_version", "record"]
+                .into_iter()
+                .filter(|field| !answer[*field].is_null())
+                .map(|field| format!("  {}: {}\n", field.replace('_', " "), text(&answer[field])))
+                .chain(
+                    answer["denials"]
+                        .as_array()
+                        .into_iter()
+                        .flatten()
+                        .map(|key| format!("  denied by: {}\n", text(key))),
+                )
+                .collect()
+        };
+        match command {
+            Access::Explain { project, user } => {
+                let mut query = vec![("project", project.clone())];
+                query.extend(user.map(|user| ("user", user.to_string())));
+                let answer = self.admin.get("/admin/access/explain", &query)?;
+                self.show(&answer, |answer| {
+                    let whom = match &answer["user"] {
+                        Value::Null => "somebody who is not signed in".to_owned(),
+                        user => format!("user {user}"),
+                    };
+                    let sees = if answer["visible"] == true {
+                        "sees"
+                    } else {
+                        "does not see"
+                    };
+                    let name = match &answer["slug"] {
+                        Value::Null => String::new(),
+                        slug => format!(" ({})", text(slug)),
+                    };
+                    format!(
+                        "{whom} {sees} project {}{name}\n{}",
+                        answer["project"],
+                        told(answer).concat()
+                    )
+                })
+            }
+            Access::Who { project } => {
+                let answer = self
+                    .admin
+                    .get("/admin/access/who", &[("project", project.clone())])?;
+                self.show(&answer, |answer| {
+                    format!(
+                        "project {} ({}) is seen by {}\n{}",
+                        answer["project"],
+                        text(&answer["slug"]),
+                        text(&answer["class"]),
+                        rows(
+                            &answer["members"],
+                            &[
+                                ("MEMBER", "user"),
+                                ("SEES IT", "visible"),
+                                ("WHY", "why"),
+                                ("UNTIL", "member_until"),
+                            ],
+                        )
+                    )
+                })
+            }
+        }
     }
 
     pub(crate) fn replay(&self, arguments: &Replay) -> Result<(), Failure> {
