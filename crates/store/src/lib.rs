@@ -8,6 +8,7 @@
 mod answer;
 mod answered;
 mod bounded;
+mod canary;
 mod change;
 mod complexity;
 mod dataset;
@@ -47,6 +48,7 @@ mod writer;
 
 pub use answer::{RowFormat, TripleFormat};
 pub use answered::{Answered, LeftOut, Needs, ProjectNotes};
+pub use canary::CanaryLook;
 pub use change::{
     Difference, Facts, FactsMember, GraphState, LiveFacts, Pending, Piece, PieceKey, Verdict, decide,
 };

@@ -4,6 +4,9 @@ use model::{ProjectId, Slug};
 
 /// The node of the project itself in pieces.
 pub const PLACEHOLDER: &str = "urn:renku:project";
+/// The predicate of the canary's triple. It is no reserved name: what repositories say with it does no harm, since only the
+/// canary's own triple has the canary's word.
+pub(crate) const CANARY: &str = "https://canary.invalid/says";
 const RESERVED: &str = "urn:renku:";
 
 /// Namespaces of vocabularies: what a repository says about their terms is a claim.

@@ -66,6 +66,16 @@ impl Reader {
         })
     }
 
+    /// Whether the caller of a set may still see all of it.
+    pub fn still_holds(&self, visible: &VisibleSet, today: Day) -> Result<bool, StoreError> {
+        let snapshot = self.snapshot()?;
+        let then = visible.moment();
+        if then.epoch == snapshot.epoch && then.today == today {
+            return Ok(true);
+        }
+        Ok(snapshot.visible(visible.caller(), today)?.contains_all(visible))
+    }
+
     /// One of the remembered sets, which then is the latest used.
     fn remembered(&self, of_this: impl Fn(&Decided) -> bool) -> Option<(Arc<VisibleSet>, Arc<Scope>)> {
         let mut decided = self.decided.lock();
@@ -326,6 +336,8 @@ impl Snapshot {
                 projects.insert(project_of(row?.0)?);
             }
         }
+        // It is no project of the log.
+        projects.remove(&ProjectId::CANARY);
         Ok(projects)
     }
 

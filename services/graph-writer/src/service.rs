@@ -168,6 +168,8 @@ impl GraphWriter {
     /// `shown`: there is nothing to wait for until the view is good.
     async fn start(&mut self, tasks: &Tasks, shown: bool) -> Result<(), BoxError> {
         let (from, extents) = self.positions().await?;
+        let word = self.edges.randomness.bits128();
+        self.on_view(move |view| view.plant_canary(word)).await?;
         let (ends, orders) = lanes();
         let (wake, woken) = mpsc::unbounded_channel();
         let (job, jobs) = mpsc::channel(64);

@@ -48,6 +48,11 @@ impl View {
         Self { writer }
     }
 
+    /// Plants the canary, unless it is there.
+    pub fn plant_canary(&mut self, word: u128) -> Result<(), ViewError> {
+        Ok(self.writer.plant_canary(word)?)
+    }
+
     /// Empties the view for a log: nothing but its format stays. Readers see the old content until this returns.
     pub fn begin_anew(&mut self, log: LogId) -> Result<(), ViewError> {
         self.writer.clear()?;

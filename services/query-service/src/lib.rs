@@ -13,6 +13,7 @@ mod metrics;
 mod negotiate;
 mod nesting;
 mod own_words;
+mod prober;
 mod progress;
 mod protocol;
 mod reads;

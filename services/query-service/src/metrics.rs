@@ -43,8 +43,39 @@ const WAITS: MetricSpec = MetricSpec {
     labels: &["outcome"],
 };
 
+const WITHHELD: MetricSpec = MetricSpec {
+    name: "renku_query_withheld_total",
+    kind: MetricKind::Counter,
+    help: "Answers that the guard withheld because they were made from what the caller may not see. Must stay 0.",
+    labels: &[],
+};
+
+const CANARY_SEEN: MetricSpec = MetricSpec {
+    name: "renku_canary_seen_total",
+    kind: MetricKind::Counter,
+    help: "Answers in which somebody was shown the canary, a private project of nobody, or would have been without the guard. Must stay 0.",
+    labels: &[],
+};
+
+const CANARY_PROVED: MetricSpec = MetricSpec {
+    name: "renku_canary_proved",
+    kind: MetricKind::Gauge,
+    help: "1 if the canary's prober saw it in its last round, so that others who see it would be noticed.",
+    labels: &[],
+};
+
 /// The catalogue of this role.
-pub const METRICS: &[MetricSpec] = &[QUERIES, SPARQL_SECONDS, RUNNING, HEAP, READS, WAITS];
+pub const METRICS: &[MetricSpec] = &[
+    QUERIES,
+    SPARQL_SECONDS,
+    RUNNING,
+    HEAP,
+    READS,
+    WAITS,
+    WITHHELD,
+    CANARY_SEEN,
+    CANARY_PROVED,
+];
 
 /// The metrics in use.
 #[derive(Clone, Debug)]
@@ -54,6 +85,9 @@ pub(crate) struct Counters {
     pub running: IntGaugeVec,
     pub reads: IntCounterVec,
     pub waits: HistogramVec,
+    pub withheld: IntCounterVec,
+    pub canary_seen: IntCounterVec,
+    pub canary_proved: IntGaugeVec,
 }
 
 impl Counters {
@@ -68,6 +102,9 @@ impl Counters {
             running: metrics.gauge(&RUNNING)?,
             reads: metrics.counter(&READS)?,
             waits: metrics.histogram(&WAITS)?,
+            withheld: metrics.counter(&WITHHELD)?,
+            canary_seen: metrics.counter(&CANARY_SEEN)?,
+            canary_proved: metrics.gauge(&CANARY_PROVED)?,
         })
     }
 }

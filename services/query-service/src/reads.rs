@@ -18,7 +18,7 @@ use crate::details::{Details, Parent};
 use crate::negotiate::choose;
 use crate::own_words::own_words;
 use crate::progress::{Looks, Progress};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, WITHHELD};
 use crate::service::{Inner, QueryService};
 
 /// `GET /version`.
@@ -150,6 +150,10 @@ fn told<T: Serialize>(service: &QueryService, route: &str, result: Result<T, Ref
     let response = match result {
         Ok(value) => Json(value).into_response(),
         Err(refusal) => {
+            if refusal.outcome == WITHHELD {
+                let withheld = &service.inner().counters.withheld;
+                withheld.with_label_values::<&str>(&[]).inc();
+            }
             let again_after = refusal.again_after;
             let mut response = refusal.into_json();
             if let Some(seconds) = again_after {

@@ -6,6 +6,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use store::{QueryError, StoreError};
 
+/// The outcome of an answer that the guard withheld. It must never be counted.
+pub(crate) const WITHHELD: &str = "withheld";
+
 /// A request that is not answered, and why, in words for the caller. Nothing hidden is named in it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Refusal {
@@ -35,6 +38,18 @@ impl Refusal {
             ..Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "all queries that may run at one time are running: ask again in a moment",
+            )
+        }
+    }
+
+    /// What the caller may see has become less since the answer began.
+    pub(crate) fn revoked() -> Self {
+        Self {
+            again_after: Some(1),
+            outcome: "revoked",
+            ..Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "what you may see has changed meanwhile: ask again",
             )
         }
     }
@@ -93,8 +108,12 @@ impl From<StoreError> for Refusal {
                 )
             }
         } else {
-            tracing::error!(%error, source = ?std::error::Error::source(&error).map(ToString::to_string), "view cannot be read");
-            Self::failed()
+            let withheld = matches!(error, StoreError::Withheld { .. });
+            tracing::error!(%error, withheld, source = ?std::error::Error::source(&error).map(ToString::to_string), "view cannot be read");
+            Self {
+                outcome: if withheld { WITHHELD } else { "failed" },
+                ..Self::failed()
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::negotiate::{ROWS, TRIPLES, choose, names};
 use crate::protocol::{Asked, BodyKind, ProtocolError, read_body, read_parameters};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, WITHHELD};
 use crate::service::{Inner, QueryService};
 use crate::stream::{AnswerWriter, Begun, answer};
 use crate::{covered, description, nesting};
@@ -70,6 +70,9 @@ fn refuse(service: &QueryService, error: ProtocolError) -> Response {
 
 fn count(inner: &Inner, form: &str, outcome: &str) {
     inner.counters.queries.with_label_values(&[form, outcome]).inc();
+    if outcome == WITHHELD {
+        inner.counters.withheld.with_label_values::<&str>(&[]).inc();
+    }
 }
 
 async fn ask(service: &QueryService, headers: &HeaderMap, asked: Asked) -> Response {
@@ -219,6 +222,13 @@ fn evaluate(
     let _ = head.send(written.content_type);
     let snapshot = work.inner.reader.snapshot()?;
     let visible = snapshot.visible(&work.caller, work.inner.today())?;
+    // An answer on its way ends when its caller loses something, not when he has read it all.
+    let (inner, seen) = (work.inner.clone(), visible.clone());
+    writer.ask_before_blocks(move || match inner.reader.still_holds(&seen, inner.today()) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Refusal::revoked()),
+        Err(error) => Err(error.into()),
+    });
     let limits = work.inner.config.query_limits();
     let rows = snapshot.query(&visible, &query, limits, &work.stop, |answer| {
         answer.write(written.rows, written.triples, writer)

@@ -31,6 +31,9 @@ enum Item<E> {
     Failed(E),
 }
 
+/// Asked before a block goes out: whether it still may.
+type MayGo<E> = Box<dyn FnMut() -> Result<(), E> + Send>;
+
 /// The thread's end.
 pub(crate) struct AnswerWriter<E> {
     items: mpsc::Sender<Item<E>>,
@@ -38,6 +41,9 @@ pub(crate) struct AnswerWriter<E> {
     /// How long the client may take for one block.
     patience: Duration,
     buffer: BytesMut,
+    may_go: Option<MayGo<E>>,
+    /// Why no block goes out any more.
+    held_back: Option<E>,
 }
 
 /// The client's end, before the first block.
@@ -66,6 +72,8 @@ pub(crate) fn answer<E>(
         handle: Handle::current(),
         patience,
         buffer: BytesMut::new(),
+        may_go: None,
+        held_back: None,
     };
     (
         writer,
@@ -77,21 +85,38 @@ pub(crate) fn answer<E>(
 }
 
 impl<E> AnswerWriter<E> {
+    /// From here on `may_go` is asked before each block, the last one included.
+    pub(crate) fn ask_before_blocks(&mut self, may_go: impl FnMut() -> Result<(), E> + Send + 'static) {
+        self.may_go = Some(Box::new(may_go));
+    }
+
+    fn may_go(&mut self) -> Result<(), E> {
+        self.may_go.as_mut().map_or(Ok(()), |may_go| may_go())
+    }
+
     /// The answer is whole.
     pub(crate) fn end(mut self) {
-        let last = self.buffer.split().freeze();
-        let _ = self.send(Item::End(last));
+        let last = match self.may_go() {
+            Ok(()) => Item::End(self.buffer.split().freeze()),
+            Err(why) => Item::Failed(why),
+        };
+        let _ = self.send(last);
     }
 
     /// There is no answer, or no more of it.
-    pub(crate) fn fail(self, why: E) {
+    pub(crate) fn fail(mut self, why: E) {
         // What is in the buffer would only make a broken answer longer.
+        let why = self.held_back.take().unwrap_or(why);
         let _ = self.send(Item::Failed(why));
     }
 
     fn send_buffer(&mut self) -> io::Result<()> {
         if self.buffer.is_empty() {
             return Ok(());
+        }
+        if let Err(why) = self.may_go() {
+            self.held_back = Some(why);
+            return Err(io::Error::other("the answer may not go on"));
         }
         let block = self.buffer.split().freeze();
         self.send(Item::Block(block))
@@ -220,6 +245,34 @@ mod tests {
             writer.fail("too long".into());
         });
         assert_eq!(late.await, Some(Err("broken off".into())));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_may_not_go_on_is_broken_off() {
+        for allowed in 0..4 {
+            let told = told(move |mut writer| {
+                let mut left = allowed;
+                writer.ask_before_blocks(move || match left {
+                    0 => Err("lost".to_owned()),
+                    _ => {
+                        left -= 1;
+                        Ok(())
+                    }
+                });
+                for _ in 0..2 {
+                    if writer.write_all(&[b'x'; BLOCK]).is_err() {
+                        return writer.fail("client gone".into());
+                    }
+                }
+                writer.end();
+            });
+            let wanted = match allowed {
+                0 => Some(Err("lost".into())),
+                1 | 2 => Some(Err("broken off".into())),
+                _ => Some(Ok(vec![b'x'; 2 * BLOCK])),
+            };
+            assert_eq!(told.await, wanted, "{allowed}");
+        }
     }
 
     #[tokio::test]

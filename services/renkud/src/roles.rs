@@ -33,6 +33,7 @@ pub(crate) struct Built {
     fetcher: Option<CommitFetcher>,
     generator: Option<TripleGenerator>,
     writer: Option<GraphWriter>,
+    queries: Option<QueryService>,
 }
 
 /// Builds the named roles. Nothing is started.
@@ -50,6 +51,7 @@ pub(crate) async fn build(
         fetcher: None,
         generator: None,
         writer: None,
+        queries: None,
     };
     if roles.contains(&Role::WebhookService) {
         let service = WebhookService::build(&settings.hooks, bus(seams)?, edges)
@@ -83,6 +85,7 @@ pub(crate) async fn build(
             .context("query-service cannot be built")?;
         built.public = built.public.merge(service.router());
         built.admin = built.admin.merge(service.admin_router());
+        built.queries = Some(service);
     }
     if seams.bus.is_some() {
         let sweep = Sweep::new(bus(seams)?, blobs(seams)?);
@@ -174,6 +177,10 @@ impl Built {
     pub(crate) fn run(self, workers: &Tasks, views: &Tasks) {
         if let Some(writer) = self.writer {
             writer.run(views);
+        }
+        if let Some(queries) = self.queries {
+            let stop = views.stop().clone();
+            views.spawn_service("canary", queries.probe(stop));
         }
         if let Some(generator) = self.generator {
             generator.run(workers);

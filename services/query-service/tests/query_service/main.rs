@@ -15,6 +15,7 @@ mod memory;
 mod negotiation;
 mod positions;
 mod protocol;
+mod revocation;
 mod rig;
 mod shapes;
 mod wire;
