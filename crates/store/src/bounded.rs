@@ -216,7 +216,7 @@ impl Bounding {
                 variables,
                 aggregates,
             } => GraphPattern::Group {
-                inner: self.boxed(inner),
+                inner: self.counted(inner, &aggregates),
                 variables,
                 aggregates: aggregates
                     .into_iter()
@@ -225,6 +225,28 @@ impl Bounding {
             },
             other => other,
         }
+    }
+
+    /// What `COUNT(DISTINCT *)` counts are the rows of the query's own variables.
+    fn counted(
+        &mut self,
+        inner: Box<GraphPattern>,
+        aggregates: &[(Variable, AggregateExpression)],
+    ) -> Box<GraphPattern> {
+        let counts = |(_, aggregate): &(Variable, AggregateExpression)| {
+            matches!(aggregate, AggregateExpression::CountSolutions { distinct: true })
+        };
+        if !aggregates.iter().any(counts) {
+            return self.boxed(inner);
+        }
+        let mut own = HashSet::new();
+        inner.on_in_scope_variable(|variable| {
+            own.insert(variable.clone());
+        });
+        let mut variables: Vec<_> = own.into_iter().collect();
+        variables.sort();
+        let inner = self.boxed(inner);
+        Box::new(GraphPattern::Project { inner, variables })
     }
 
     fn aggregate(&mut self, aggregate: AggregateExpression) -> AggregateExpression {

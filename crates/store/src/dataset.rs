@@ -10,8 +10,10 @@ use model::ProjectId;
 use oxigraph::model::Term;
 use spareval::{ExpressionTerm, InternalQuad, QueryableDataset};
 
+use crate::error::StoreError;
 use crate::order::Gid;
 use crate::scan::{Scan, Which};
+use crate::scope::ProjectGraphs;
 use crate::term_id::{Kind, TermId};
 use crate::triples::Triple;
 use crate::view::{ScanError, View, project_node};
@@ -182,7 +184,7 @@ impl Iterator for Quads<'_> {
 }
 
 impl Dataset<'_> {
-    fn graphs_of(&self, name: TermId) -> Option<crate::scope::ProjectGraphs> {
+    fn graphs_of(&self, name: TermId) -> Option<ProjectGraphs> {
         if name.kind() != Some(Kind::Project) {
             return None;
         }
@@ -191,6 +193,11 @@ impl Dataset<'_> {
         self.0.touched.project(project);
         Some(graphs)
     }
+}
+
+/// A graph that says nothing is no named graph.
+fn says_anything(view: &View<'_>, graphs: ProjectGraphs) -> Result<bool, StoreError> {
+    Ok(view.quads_of(&[graphs.own, graphs.claims])? > 0)
 }
 
 impl<'a> QueryableDataset<'a> for Dataset<'a> {
@@ -217,15 +224,25 @@ impl<'a> QueryableDataset<'a> for Dataset<'a> {
     }
 
     fn internal_named_graphs(&self) -> impl Iterator<Item = Result<TermId, ScanError>> + use<'a> {
-        let (view, projects) = (self.0.clone(), self.0.scope.named_projects());
-        projects.into_iter().map(move |project| {
-            view.touched.project(project);
-            Ok(project_node(project))
-        })
+        let (view, named) = (self.0.clone(), self.0.scope.all_named());
+        named
+            .into_iter()
+            .filter_map(move |graphs| match says_anything(&view, graphs) {
+                Ok(true) => {
+                    view.touched.project(graphs.project);
+                    Some(Ok(project_node(graphs.project)))
+                }
+                Ok(false) => None,
+                Err(error) => Some(Err(error.into())),
+            })
     }
 
     fn contains_internal_graph_name(&self, graph_name: &TermId) -> Result<bool, ScanError> {
-        Ok(self.graphs_of(*graph_name).is_some())
+        let graphs = self.graphs_of(*graph_name);
+        Ok(match graphs {
+            Some(graphs) => says_anything(&self.0, graphs)?,
+            None => false,
+        })
     }
 
     fn internalize_term(&self, term: Term) -> Result<TermId, ScanError> {

@@ -155,13 +155,10 @@ impl Scope {
         self.graphs(project).filter(|g| self.named.contains(g.own))
     }
 
-    /// Every named graph's project.
-    pub(crate) fn named_projects(&self) -> Vec<ProjectId> {
-        self.projects
-            .iter()
-            .filter(|g| self.named.contains(g.own))
-            .map(|g| g.project)
-            .collect()
+    /// What is behind each named graph.
+    pub(crate) fn all_named(&self) -> Vec<ProjectGraphs> {
+        let named = self.projects.iter().filter(|g| self.named.contains(g.own));
+        named.copied().collect()
     }
 
     pub(crate) fn project_of(&self, graph: Gid) -> Option<ProjectId> {
