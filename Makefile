@@ -50,7 +50,8 @@ docs: build ## Are the generated documents up to date?
 bench: packages ## Measure us and the peers in one run; tables go to loadtest/results/ (BENCH_SHORT=1: proves that it runs)
 	bash loadtest/run-benches.sh
 
-soak: packages ## 200 kills during 500 pushes
+soak: packages ## 200 kills during 500 pushes; 100,000 answers compared with what their callers may see
+	RENKU_LEAK_CHECKS=100000 cargo test --locked -p store --test store -- --nocapture everybody_sees
 	RENKU_SOAK_KILLS=200 RENKU_SOAK_PUSHES=500 cargo test --locked -p system-tests -- --nocapture kill
 
 idle: build ## What an idle `renkud up` costs

@@ -9,6 +9,8 @@
 
 mod changes;
 mod crash;
+mod forged;
+mod leak;
 mod merge;
 mod opening;
 mod queries;

@@ -15,7 +15,7 @@ const SLUGS: [&str; 7] = [
     "gone/away",
 ];
 
-fn subject(dice: &mut Dice) -> String {
+pub fn subject(dice: &mut Dice) -> String {
     match dice.below(12) {
         0..3 => "<urn:renku:project>".into(),
         3 => format!("<urn:renku:project/images/{}>", dice.below(2)),
@@ -27,7 +27,7 @@ fn subject(dice: &mut Dice) -> String {
     }
 }
 
-fn predicate(dice: &mut Dice) -> String {
+pub fn predicate(dice: &mut Dice) -> String {
     match dice.below(9) {
         0..3 => "<urn:p:next>".into(),
         3..5 => "<urn:p:value>".into(),
@@ -37,7 +37,7 @@ fn predicate(dice: &mut Dice) -> String {
     }
 }
 
-fn object(dice: &mut Dice) -> String {
+pub fn object(dice: &mut Dice) -> String {
     let xsd = "http://www.w3.org/2001/XMLSchema#";
     match dice.below(14) {
         0 => format!("\"{}\"^^<{xsd}integer>", dice.below(4)),
@@ -125,7 +125,7 @@ pub const SHAPES: [&str; 38] = [
     "DESCRIBE <https://renku.example/projects/a/one>",
 ];
 
-fn from_clauses(dice: &mut Dice) -> String {
+pub fn from_clauses(dice: &mut Dice) -> String {
     let mut slugs = SLUGS.to_vec();
     let mut clauses = String::new();
     for _ in 0..1 + dice.below(3) {
@@ -138,7 +138,7 @@ fn from_clauses(dice: &mut Dice) -> String {
 
 /// The oracle's bag for queries with FROM: the engine's own way gives equal triples of several graphs several times,
 /// so the merge is made by hand.
-fn narrowed(merge: &Dataset, clauses: &str) -> Dataset {
+pub fn narrowed(merge: &Dataset, clauses: &str) -> Dataset {
     let mut narrow = Dataset::new();
     for clause in clauses.split("FROM ").filter(|c| !c.is_empty()) {
         let named = clause.starts_with("NAMED ");

@@ -154,18 +154,22 @@ fn is_claim(subject: &str) -> bool {
         || subject.starts_with("<http://www.w3.org/1999/02/22-rdf-syntax-ns#")
 }
 
-/// What the caller should see: the plain RDF merge, made of text. A `Dataset` keeps terms as they are written; Oxigraph's
-/// store does not (`01` becomes `1`).
+/// What the caller should see.
 pub fn oracle(world: &World, caller: Caller) -> Dataset {
+    let visible = world
+        .values()
+        .filter(|known| caller != Caller::Anonymous || known.public);
+    merged(visible.filter_map(|known| Some((known.slug.as_deref()?, &known.pieces))))
+}
+
+/// The plain RDF merge of projects, made of text. A `Dataset` keeps terms as they are written; Oxigraph's store does not
+/// (`01` becomes `1`).
+pub fn merged<'a>(projects: impl Iterator<Item = (&'a str, &'a BTreeMap<String, Vec<String>>)>) -> Dataset {
     let mut store = Dataset::new();
-    for known in world.values() {
-        let Some(slug) = &known.slug else { continue };
-        if caller == Caller::Anonymous && !known.public {
-            continue;
-        }
+    for (slug, pieces) in projects {
         let iri = format!("https://{HOST}/projects/{slug}");
         let graph = NamedNode::new_unchecked(&iri);
-        for line in known.pieces.values().flatten() {
+        for line in pieces.values().flatten() {
             let claim = is_claim(line.split(' ').next().unwrap());
             let said = line
                 .replace("<urn:renku:project>", &format!("<{iri}>"))
