@@ -1,5 +1,6 @@
 //! Benchmarks: the pipeline and its parts against what they replace, measured side by side in one run.
 
+pub mod access;
 pub mod bar;
 pub mod export;
 pub mod machine;

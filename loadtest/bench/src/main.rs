@@ -7,7 +7,7 @@ use bench::renku_repo::{Shape, write_repository};
 use bench::store::data::{Platform, Visible};
 use bench::store::files::Files;
 use bench::table::Report;
-use bench::{export, pipeline, store};
+use bench::{access, export, pipeline, store};
 use clap::{Args, Parser, Subcommand};
 use time::OffsetDateTime;
 
@@ -112,6 +112,16 @@ enum What {
         /// How often both load the data of 2,000 projects (a million quads); 0 takes the stores of the last run.
         #[arg(long, default_value_t = 7)]
         small_loads: usize,
+        /// Little data, one pair: proves that the benchmark runs.
+        #[arg(long)]
+        short: bool,
+    },
+    /// What the filter by caller costs, and what its time tells.
+    Access {
+        #[arg(long, default_value_t = 10_000)]
+        projects: usize,
+        #[arg(long, default_value_t = 7)]
+        pairs: usize,
         /// Little data, one pair: proves that the benchmark runs.
         #[arg(long)]
         short: bool,
@@ -259,6 +269,28 @@ fn main() -> anyhow::Result<()> {
                 },
                 &store::run(&settings, now)?,
             )?;
+        }
+        What::Access {
+            projects,
+            pairs,
+            short,
+        } => {
+            let settings = access::Settings {
+                platform: Platform {
+                    seed: 1,
+                    projects: if short { 200 } else { projects },
+                    activities: 50,
+                },
+                cache: places.cache(),
+                pairs: if short { 1 } else { pairs },
+                requests: if short { (1, 200) } else { (3, 10_000) },
+            };
+            let name = if short {
+                "access-bench-short.md"
+            } else {
+                "access-bench.md"
+            };
+            places.save(name, &access::run(&settings, now)?)?;
         }
         What::StoreWorker {
             what: Worker::Load { store, pieces },

@@ -2,7 +2,7 @@
 
 pub mod data;
 pub mod files;
-mod queries;
+pub mod queries;
 mod report;
 mod run;
 pub mod served;
