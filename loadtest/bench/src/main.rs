@@ -122,6 +122,9 @@ enum What {
         projects: usize,
         #[arg(long, default_value_t = 7)]
         pairs: usize,
+        /// The times of requests alone.
+        #[arg(long)]
+        timing: bool,
         /// Little data, one pair: proves that the benchmark runs.
         #[arg(long)]
         short: bool,
@@ -273,22 +276,24 @@ fn main() -> anyhow::Result<()> {
         What::Access {
             projects,
             pairs,
+            timing,
             short,
         } => {
             let settings = access::Settings {
+                cost: !timing,
                 platform: Platform {
                     seed: 1,
                     projects: if short { 200 } else { projects },
-                    activities: 50,
+                    activities: 53,
                 },
                 cache: places.cache(),
                 pairs: if short { 1 } else { pairs },
                 requests: if short { (1, 200) } else { (3, 10_000) },
             };
-            let name = if short {
-                "access-bench-short.md"
-            } else {
-                "access-bench.md"
+            let name = match (timing, short) {
+                (false, false) => "access-bench.md",
+                (false, true) => "access-bench-short.md",
+                (true, _) => "access-bench-timing.md",
             };
             places.save(name, &access::run(&settings, now)?)?;
         }

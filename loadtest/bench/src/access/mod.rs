@@ -26,6 +26,8 @@ const LINES_PER_COMMIT: usize = 200_000;
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub platform: Platform,
+    /// Both parts, not the times of requests alone.
+    pub cost: bool,
     pub cache: PathBuf,
     /// Interleaved pairs for each query and caller.
     pub pairs: usize,
@@ -41,7 +43,9 @@ pub fn run(settings: &Settings, now: time::OffsetDateTime) -> anyhow::Result<Rep
     let moment = crate::machine::Moment::observe(now);
     let mut report = Report::new("Access: what the filter costs, and what its time tells", &moment);
     let (_writer, reader) = ready(settings)?;
-    cost::run(settings, &reader, &mut report)?;
+    if settings.cost {
+        cost::run(settings, &reader, &mut report)?;
+    }
     timing::run(settings, &reader, &mut report)?;
     Ok(report)
 }

@@ -23,7 +23,7 @@ pub(super) fn run(settings: &Settings, reader: &Reader, report: &mut Report) -> 
     report.section("Timing");
     report.paragraph(&format!(
         "`GET /knowledge-graph/projects/:slug` of private projects and of such as are not there, whose names are as long and \
-         lie among them: {pairs} interleaved pairs a run, first one and then the other first, over one connection on loopback. \
+         lie among them: {pairs} interleaved pairs a run, in random order, over one connection on loopback. \
          Bars: two-sided Mann-Whitney p > {LEAST_P}, medians within {} %.",
         MEDIANS_WITHIN * 100.0
     ));
@@ -90,11 +90,14 @@ fn one(
             }
         };
         let there = format!("ns{}/p{private}", private % 200);
-        // The same name in another group: as long, and its neighbours are as many.
-        let group = (private % 200 + 100 - private % 4) % 200;
+        // The same name in another group, whose number is as long.
+        let of = private % 200;
+        let (least, most) = [(0, 10), (10, 100), (100, 200)][usize::from(of >= 10) + usize::from(of >= 100)];
+        let group = least + (of - least + 1 + random.below(most - least - 1)) % (most - least);
         let not_there = format!("ns{group}/p{private}");
         let (mut of_hidden, mut of_absent) = (0.0, 0.0);
-        for which in [at % 2, 1 - at % 2] {
+        let first = random.below(2);
+        for which in [first, 1 - first] {
             match which {
                 0 => of_hidden = client.not_found(&there)?,
                 _ => of_absent = client.not_found(&not_there)?,
