@@ -378,40 +378,35 @@ impl<'a> Scan<'a> {
     /// Looks at a row of the index.
     #[inline]
     fn meet(&mut self, key: &[u8]) -> Result<Option<(Triple, Gid)>, ScanError> {
-        let sees = self.sees(graph_of(key));
         let distinct = matches!(self.which, Which::Default);
-        if sees {
-            let terms = terms_of(key);
-            if !(distinct && self.given == Some(terms)) {
-                self.given = Some(terms);
-                // What was passed over before it is likely to be copies of it, hidden ones.
-                self.copies = self.skipped.min(UNLOOKED);
-                self.skipped = 0;
-                self.passed.1 = 0;
-                return Ok(Some(self.order.read(key)));
+        if distinct && self.given.is_some_and(|given| key.starts_with(&given)) {
+            // A copy of what was given, whether it is hidden or not.
+            self.copies += 1;
+            if self.copies > COPIES {
+                return self.meet_copy(key, terms_of(key));
             }
+            return Ok(None);
+        }
+        if self.sees(graph_of(key)) {
+            self.given = Some(terms_of(key));
+            self.copies = 0;
+            self.skipped = 0;
+            self.passed.1 = 0;
+            return Ok(Some(self.order.read(key)));
         }
         self.skipped += 1;
         if distinct && self.skipped > UNLOOKED {
             let terms = terms_of(key);
-            let copies = if self.given == Some(terms) {
-                self.copies += 1;
-                self.copies
+            if self.passed.1 > 0 && self.passed.0 == terms {
+                self.passed.1 += 1;
             } else {
-                if self.passed.1 > 0 && self.passed.0 == terms {
-                    self.passed.1 += 1;
-                } else {
-                    self.passed = (terms, 1);
-                }
-                self.passed.1
-            };
-            if copies > COPIES - UNLOOKED {
+                self.passed = (terms, 1);
+            }
+            if self.passed.1 > COPIES - UNLOOKED {
                 return self.meet_copy(key, terms);
             }
         }
-        if !sees {
-            self.reconsider(|| terms_of(key), 1)?;
-        }
+        self.reconsider(|| terms_of(key), 1)?;
         Ok(None)
     }
 

@@ -122,6 +122,9 @@ enum What {
         projects: usize,
         #[arg(long, default_value_t = 7)]
         pairs: usize,
+        /// Only queries whose names have this in them.
+        #[arg(long)]
+        only: Option<String>,
         /// The times of requests alone.
         #[arg(long)]
         timing: bool,
@@ -276,11 +279,13 @@ fn main() -> anyhow::Result<()> {
         What::Access {
             projects,
             pairs,
+            only,
             timing,
             short,
         } => {
             let settings = access::Settings {
                 cost: !timing,
+                only,
                 platform: Platform {
                     seed: 1,
                     projects: if short { 200 } else { projects },

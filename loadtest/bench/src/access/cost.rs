@@ -52,7 +52,13 @@ pub(super) fn run(settings: &Settings, reader: &Reader, report: &mut Report) -> 
     let mut all = Table::new(&["query", "caller", "nothing hidden ms", "caller ms", "ratio"]);
     for (name, caller) in &callers {
         let mut rows = Vec::new();
-        for query in Query::all() {
+        let chosen = |query: &Query| {
+            settings
+                .only
+                .as_ref()
+                .is_none_or(|only| query.name.contains(only))
+        };
+        for query in Query::all().into_iter().filter(chosen) {
             rows.push(one(settings, reader, query, caller)?);
         }
         let series: Vec<Vec<Pair>> = rows.iter().map(|row| row.pairs.clone()).collect();

@@ -29,6 +29,8 @@ pub struct Settings {
     /// Both parts, not the times of requests alone.
     pub cost: bool,
     pub cache: PathBuf,
+    /// Only queries whose names have this in them.
+    pub only: Option<String>,
     /// Interleaved pairs for each query and caller.
     pub pairs: usize,
     /// Runs of interleaved pairs of requests, and pairs in each.
@@ -46,7 +48,9 @@ pub fn run(settings: &Settings, now: time::OffsetDateTime) -> anyhow::Result<Rep
     if settings.cost {
         cost::run(settings, &reader, &mut report)?;
     }
-    timing::run(settings, &reader, &mut report)?;
+    if settings.only.is_none() {
+        timing::run(settings, &reader, &mut report)?;
+    }
     Ok(report)
 }
 
