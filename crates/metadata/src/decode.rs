@@ -7,7 +7,7 @@ use rdf::{Known, double_from_json};
 use crate::body::{Body, BodyError};
 use crate::class::{Class, Field, Holds};
 use crate::error::Damage;
-use crate::json::{Json, is_integer};
+use crate::json::{self, Json, is_integer};
 use crate::object::{Key, Nodes, ObjectFile, Reference, Span, Statement, Texts, Value};
 use crate::oid::is_oid;
 
@@ -89,7 +89,7 @@ impl<'a> State<'a> {
         let Json::Object(entries) = json else {
             return self.children(json);
         };
-        let place_of = |key: &str| entries.binary_search_by(|(k, _)| (**k).cmp(key)).ok();
+        let place_of = |key: &str| json::place_of(entries, key);
         let Some(Json::String(name)) = place_of(TYPE).map(|place| entries[place].1.clone()) else {
             return self.children(json);
         };

@@ -27,8 +27,20 @@ pub(crate) fn is_oid(name: &str) -> bool {
         && !name.starts_with('.')
         && name
             .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+            .fold(true, |fits, byte| fits & OF_NAMES[usize::from(byte)])
 }
+
+/// Bytes that may stand in a name.
+static OF_NAMES: [bool; 256] = {
+    let mut fits = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let letter = byte as u8;
+        fits[byte] = letter.is_ascii_alphanumeric() || matches!(letter, b'_' | b'-' | b'.');
+        byte += 1;
+    }
+    fits
+};
 
 #[cfg(test)]
 mod tests {

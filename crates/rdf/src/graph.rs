@@ -1,8 +1,8 @@
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
 
+use crate::hashing::Seed;
 use crate::iri::{Host, PROJECT_PLACEHOLDER, keeps_its_form};
 use crate::vocab::Known;
 
@@ -80,6 +80,9 @@ pub enum TermRef<'a> {
     },
 }
 
+/// Up to so many triples are sorted into new memory of the same size; more are sorted where they are.
+const PLACED_AT_ONCE: usize = 1 << 17;
+
 /// The graph would be larger than the limit it was made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the graph has more than {triples} triples or {bytes} bytes of text")]
@@ -100,7 +103,7 @@ pub struct Graph {
     ends: Vec<u32>,
     kinds: Vec<Kind>,
     index: HashTable<u32>,
-    hasher: RandomState,
+    seed: Seed,
     triples: Vec<[TermId; 3]>,
     max_triples: usize,
     max_bytes: usize,
@@ -127,8 +130,8 @@ impl Graph {
             text: String::new(),
             ends: Vec::new(),
             kinds: Vec::new(),
-            index: HashTable::new(),
-            hasher: RandomState::new(),
+            index: HashTable::with_capacity(2 * Known::ALL.len()),
+            seed: Seed::default(),
             triples: Vec::new(),
             max_triples: 20_000_000,
             max_bytes: 2 << 30,
@@ -156,11 +159,11 @@ impl Graph {
     /// Takes out all triples and all terms but the known ones. Memory is kept.
     pub fn clear(&mut self) {
         let known = Known::ALL.len();
-        let hasher = &self.hasher;
+        let seed = &self.seed;
         if self.kinds.len() > known {
             let (text, ends, kinds) = (&self.text, &self.ends, &self.kinds);
             for (place, &kind) in kinds.iter().enumerate().skip(known) {
-                let hash = hasher.hash_one((kind, text_of(text, ends, place)));
+                let hash = seed.hash(kind, bytes_of(text, ends, place));
                 if let Ok(entry) = self.index.find_entry(hash, |&other| other as usize == place) {
                     entry.remove();
                 }
@@ -273,9 +276,36 @@ impl Graph {
 
     /// Sorts the triples by term and removes doubles.
     pub fn finish(&mut self) {
-        self.triples.sort_unstable();
+        if self.triples.len() >= self.kinds.len() && self.triples.len() <= PLACED_AT_ONCE {
+            self.place_by_subject();
+        } else {
+            self.triples.sort_unstable();
+        }
         self.triples.dedup();
         self.too_large |= self.triples.len() > self.max_triples;
+    }
+
+    /// Sorts by counting: subjects are small numbers, and few triples share one.
+    fn place_by_subject(&mut self) {
+        let mut next = vec![0_u32; self.kinds.len()];
+        for [subject, _, _] in &self.triples {
+            next[subject.place()] += 1;
+        }
+        let mut start = 0;
+        for count in &mut next {
+            start += std::mem::replace(count, start);
+        }
+        let mut placed = vec![[TermId(0); 3]; self.triples.len()];
+        for &triple in &self.triples {
+            let next = &mut next[triple[0].place()];
+            placed[*next as usize] = triple;
+            *next += 1;
+        }
+        let rest = |&[_, predicate, object]: &[TermId; 3]| u64::from(predicate.0) << 32 | u64::from(object.0);
+        for same in placed.chunk_by_mut(|a, b| a[0] == b[0]) {
+            same.sort_unstable_by_key(rest);
+        }
+        self.triples = placed;
     }
 
     /// The triples, in order and without doubles after [`Graph::finish`].
@@ -316,17 +346,27 @@ impl Graph {
         }
     }
 
+    /// The stored bytes of all terms one after the other, and where each term's end.
+    pub(crate) fn all_stored(&self) -> (&[u8], &[u32]) {
+        (self.text.as_bytes(), &self.ends)
+    }
+
+    /// A term's stored bytes; see [`Kind`].
+    pub(crate) fn stored_bytes(&self, term: TermId) -> &[u8] {
+        bytes_of(&self.text, &self.ends, term.place())
+    }
+
     /// A term's stored text; see [`Kind`].
     pub(crate) fn stored(&self, term: TermId) -> &str {
         text_of(&self.text, &self.ends, term.place())
     }
 
     fn intern(&mut self, kind: Kind, text: &str) -> TermId {
-        let hash = self.hasher.hash_one((kind, text));
+        let hash = self.seed.hash(kind, text.as_bytes());
         let (texts, ends, kinds) = (&self.text, &self.ends, &self.kinds);
         let found = self.index.find(hash, |&place| {
             let place = place as usize;
-            kinds[place] == kind && text_of(texts, ends, place) == text
+            kinds[place] == kind && bytes_of(texts, ends, place) == text.as_bytes()
         });
         if let Some(&place) = found {
             return TermId(place);
@@ -339,10 +379,10 @@ impl Graph {
         self.text.push_str(text);
         self.ends.push(self.text.len() as u32);
         self.kinds.push(kind);
-        let (texts, ends, kinds, hasher) = (&self.text, &self.ends, &self.kinds, &self.hasher);
+        let (texts, ends, kinds, seed) = (&self.text, &self.ends, &self.kinds, &self.seed);
         self.index.insert_unique(hash, place, |&other| {
             let other = other as usize;
-            hasher.hash_one((kinds[other], text_of(texts, ends, other)))
+            seed.hash(kinds[other], bytes_of(texts, ends, other))
         });
         TermId(place)
     }
@@ -351,6 +391,12 @@ impl Graph {
 fn text_of<'a>(text: &'a str, ends: &[u32], place: usize) -> &'a str {
     let start = if place == 0 { 0 } else { ends[place - 1] as usize };
     &text[start..ends[place] as usize]
+}
+
+/// As [`text_of`], without a look at whether letters are cut.
+fn bytes_of<'a>(text: &'a str, ends: &[u32], place: usize) -> &'a [u8] {
+    let start = if place == 0 { 0 } else { ends[place - 1] as usize };
+    &text.as_bytes()[start..ends[place] as usize]
 }
 
 /// `/images/` and a number.

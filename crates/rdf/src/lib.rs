@@ -3,9 +3,11 @@
 //!
 //! No I/O of its own: writers take anything that implements [`std::io::Write`].
 
+mod by_text;
 mod canonical;
 mod dot;
 mod graph;
+mod hashing;
 mod iri;
 mod jsonld;
 mod literal;

@@ -2,6 +2,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::str::FromStr;
 
+use crate::by_text::{self, Entry};
 use crate::canonical::write_line;
 use crate::graph::{Graph, Kind, TermId, TermRef};
 use crate::iri::is_iriref;
@@ -157,14 +158,25 @@ impl Graph {
 
     /// The triples of each subject, one slice a subject, sorted by the subject's text.
     pub(crate) fn by_subject(&self) -> Vec<&[[TermId; 3]]> {
-        let mut groups: Vec<&[[TermId; 3]]> = self.triples().chunk_by(|a, b| a[0] == b[0]).collect();
-        let text = |group: &[[TermId; 3]]| match self.term(group[0][0]) {
-            TermRef::Iri(front, rest) => (front, rest),
-            TermRef::Blank(label) => ("_:", label),
-            TermRef::Text(text) | TermRef::Native(text, _) => ("", text),
-            TermRef::LangText { text, .. } | TermRef::Typed { text, .. } => ("", text),
-        };
-        groups.sort_by(|a, b| text(a).cmp(&text(b)));
+        let mut whole = Vec::new();
+        let mut blank = Vec::new();
+        let mut below_host = Vec::new();
+        for group in self.triples().chunk_by(|a, b| a[0] == b[0]) {
+            let (side, text) = match self.term(group[0][0]) {
+                TermRef::Iri("", text) => (&mut whole, text),
+                TermRef::Iri(_, rest) => (&mut below_host, rest),
+                TermRef::Blank(label) => (&mut blank, label),
+                TermRef::Text(text) | TermRef::Native(text, _) => (&mut whole, text),
+                TermRef::LangText { text, .. } | TermRef::Typed { text, .. } => (&mut whole, text),
+            };
+            side.push(Entry::new(text, group));
+        }
+        // No text, `_:` and `https://` come before these texts, so the sides follow in this order.
+        let mut groups = Vec::with_capacity(whole.len() + blank.len() + below_host.len());
+        for mut side in [whole, blank, below_host] {
+            by_text::sort(&mut side);
+            groups.extend(side.into_iter().map(|entry| entry.item));
+        }
         groups
     }
 }
