@@ -13,7 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["access", "events", "rdf", "model"]),
     ("repos", &["metadata", "model"]),
     ("gitlab", &["model"]),
-    ("auth", &["access", "model"]),
+    ("auth", &["access", "gitlab", "runtime", "model"]),
     ("runtime", &["model"]),
     ("groups", &["bus", "runtime", "model"]),
 ];

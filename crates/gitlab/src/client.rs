@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::{ProjectId, Secret};
+use model::{ProjectId, Secret, UserId};
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{StatusCode, Url};
 use serde::de::DeserializeOwned;
@@ -51,6 +51,24 @@ impl ClientSettings {
             members_limit: 100_000,
         }
     }
+}
+
+/// The header that a token goes in. GitLab takes its own tokens in either, those of OAuth2 as a bearer only.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum TokenHeader {
+    /// `PRIVATE-TOKEN: …`
+    Private,
+    /// `Authorization: Bearer …`
+    Bearer,
+}
+
+/// Whose token it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Account {
+    /// The user; for tokens of projects and groups their bot.
+    pub id: UserId,
+    /// Neither blocked nor deactivated nor waiting for approval.
+    pub active: bool,
 }
 
 /// GitLab's REST API, version 4. Talks to the configured host alone: redirects are not followed.
@@ -122,11 +140,37 @@ impl RestClient {
     ) -> Result<(T, HeaderMap), GitLabError> {
         let mut request = self.http.get(url);
         if let Some(token) = token.or(self.settings.token.as_ref()) {
-            let mut value = HeaderValue::from_str(token.expose())
-                .map_err(|_| GitLabError::Garbage("the token has characters that no token has".into()))?;
-            value.set_sensitive(true);
-            request = request.header("PRIVATE-TOKEN", value);
+            request = request.header("PRIVATE-TOKEN", sensitive(token.expose())?);
         }
+        self.send(request, what).await
+    }
+
+    /// Whose a token is: `GET /user` with it. `Refused`: nobody's, or it may not tell.
+    pub async fn account(&self, token: &Secret, header: TokenHeader) -> Result<Account, GitLabError> {
+        #[derive(serde::Deserialize)]
+        struct Body {
+            id: UserId,
+            state: String,
+        }
+        let request = self.http.get(self.address(&["user"], &[])?);
+        let request = match header {
+            TokenHeader::Private => request.header("PRIVATE-TOKEN", sensitive(token.expose())?),
+            TokenHeader::Bearer => {
+                request.header("Authorization", sensitive(&format!("Bearer {}", token.expose()))?)
+            }
+        };
+        let (body, _) = self.send::<Body>(request, "the user of a token").await?;
+        Ok(Account {
+            id: body.id,
+            active: body.state == "active",
+        })
+    }
+
+    async fn send<T: DeserializeOwned>(
+        &self,
+        request: reqwest::RequestBuilder,
+        what: &str,
+    ) -> Result<(T, HeaderMap), GitLabError> {
         let mut response = request.send().await.map_err(down)?;
         let headers = response.headers().clone();
         sort_status(response.status(), &headers, what)?;
@@ -202,6 +246,13 @@ impl GitLab for RestClient {
             .await?;
         Ok(body.version)
     }
+}
+
+fn sensitive(text: &str) -> Result<HeaderValue, GitLabError> {
+    let mut value = HeaderValue::from_str(text)
+        .map_err(|_| GitLabError::Garbage("the token has characters that no token has".into()))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 fn next_page(headers: &HeaderMap) -> Option<u32> {

@@ -10,7 +10,7 @@ mod hook;
 mod project;
 mod token;
 
-pub use client::{ClientSettings, GitLab, RestClient};
+pub use client::{Account, ClientSettings, GitLab, RestClient, TokenHeader};
 pub use error::GitLabError;
 pub use hook::{
     GroupChange, GroupHook, GroupMemberHook, Hook, HookError, MemberChange, ProjectChange, ProjectHook,

@@ -5,6 +5,7 @@
 //! administrator; without a configured token nobody is. There is no CORS: pages of other origins read through the
 //! gateway.
 
+mod asker;
 mod config;
 mod covered;
 mod description;

@@ -43,6 +43,20 @@ const WAITS: MetricSpec = MetricSpec {
     labels: &["outcome"],
 };
 
+const CALLERS: MetricSpec = MetricSpec {
+    name: "renku_auth_requests_total",
+    kind: MetricKind::Counter,
+    help: "Requests by the kind of their credentials and what came of them: ok, stale (an old answer, because GitLab is down), wrong, unavailable.",
+    labels: &["kind", "outcome"],
+};
+
+const GITLAB_QUESTIONS: MetricSpec = MetricSpec {
+    name: "renku_auth_gitlab_questions_total",
+    kind: MetricKind::Counter,
+    help: "How often GitLab was asked whose a token is.",
+    labels: &[],
+};
+
 const WITHHELD: MetricSpec = MetricSpec {
     name: "renku_query_withheld_total",
     kind: MetricKind::Counter,
@@ -72,6 +86,8 @@ pub const METRICS: &[MetricSpec] = &[
     HEAP,
     READS,
     WAITS,
+    CALLERS,
+    GITLAB_QUESTIONS,
     WITHHELD,
     CANARY_SEEN,
     CANARY_PROVED,
@@ -85,6 +101,8 @@ pub(crate) struct Counters {
     pub running: IntGaugeVec,
     pub reads: IntCounterVec,
     pub waits: HistogramVec,
+    pub callers: IntCounterVec,
+    pub gitlab_questions: IntCounterVec,
     pub withheld: IntCounterVec,
     pub canary_seen: IntCounterVec,
     pub canary_proved: IntGaugeVec,
@@ -102,6 +120,8 @@ impl Counters {
             running: metrics.gauge(&RUNNING)?,
             reads: metrics.counter(&READS)?,
             waits: metrics.histogram(&WAITS)?,
+            callers: metrics.counter(&CALLERS)?,
+            gitlab_questions: metrics.counter(&GITLAB_QUESTIONS)?,
             withheld: metrics.counter(&WITHHELD)?,
             canary_seen: metrics.counter(&CANARY_SEEN)?,
             canary_proved: metrics.gauge(&CANARY_PROVED)?,

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::json;
 use store::{ProjectNotes, Snapshot, StoreError};
 
+use crate::asker::Asker;
 use crate::covered;
 use crate::details::{Details, Parent};
 use crate::negotiate::choose;
@@ -31,6 +32,7 @@ pub(crate) async fn version() -> Json<serde_json::Value> {
 pub(crate) async fn project(
     State(service): State<QueryService>,
     Path(slug): Path<String>,
+    Asker(caller): Asker,
     headers: HeaderMap,
 ) -> Response {
     let accept: Vec<_> = headers
@@ -54,7 +56,7 @@ pub(crate) async fn project(
         );
     };
     let absent = format!("No '{slug}' project found");
-    let found = read(&service, &headers, move |inner, snapshot, visible| {
+    let found = read(&service, (&caller, &headers), move |inner, snapshot, visible| {
         let Some(project) = snapshot.project_by_slug(visible, &slug)? else {
             return Ok(None);
         };
@@ -82,12 +84,13 @@ pub(crate) async fn project(
 pub(crate) async fn status(
     State(service): State<QueryService>,
     Path(id): Path<String>,
+    Asker(caller): Asker,
     headers: HeaderMap,
 ) -> Response {
     let Ok(project) = id.parse::<ProjectId>() else {
         return told::<()>(&service, "status", Err(not_found("Resource not found")));
     };
-    let found = read(&service, &headers, move |_, snapshot, visible| {
+    let found = read(&service, (&caller, &headers), move |_, snapshot, visible| {
         if !visible.contains(project) {
             return Ok(None);
         }
@@ -131,11 +134,11 @@ fn state(
 /// Waits for what the request waits for, then reads from one snapshot, off the async threads.
 async fn read<T: Send + 'static>(
     service: &QueryService,
-    headers: &HeaderMap,
+    (caller, headers): (&Caller, &HeaderMap),
     read: impl FnOnce(&Inner, &Snapshot, &VisibleSet) -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
-    covered::wait(service.inner(), service.caller(headers), headers).await?;
-    let (inner, caller): (Arc<Inner>, Caller) = (service.inner().clone(), service.caller(headers));
+    covered::wait(service.inner(), caller.clone(), headers).await?;
+    let (inner, caller): (Arc<Inner>, Caller) = (service.inner().clone(), caller.clone());
     let work = move || {
         let snapshot = inner.reader.snapshot()?;
         let visible = snapshot.visible(&caller, inner.today())?;

@@ -2,9 +2,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::Caller;
+use auth::Identities;
 use axum::Router;
-use axum::http::HeaderMap;
+use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use model::{Day, Secret};
 use runtime::http::AdminToken;
@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::{Config, ConfigFault};
 use crate::metrics::Counters;
-use crate::{reads, sparql};
+use crate::{asker, reads, sparql};
 
 /// How often a process that was started before the writer looks for the view.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -33,7 +33,7 @@ pub enum BuildError {
 
 /// Where a request came in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Listener {
+pub(crate) enum Listener {
     Public,
     Admin,
 }
@@ -49,7 +49,8 @@ pub(crate) struct Inner {
     pub config: Config,
     pub reader: Reader,
     pub public_url: String,
-    admin: Option<AdminToken>,
+    pub admin: Option<AdminToken>,
+    pub identities: Arc<Identities>,
     pub slots: Arc<Semaphore>,
     pub counters: Counters,
     pub clock: Arc<dyn Clock>,
@@ -72,12 +73,13 @@ impl std::fmt::Debug for QueryService {
 
 impl QueryService {
     /// `public_url`: how readers reach this, for links. `admin_token`: who sends it as a bearer to the admin listener sees
-    /// everything; without one configured, nobody does.
+    /// everything; without one configured, nobody does. `identities`: whose word is taken for who everybody else is.
     pub fn build(
         config: &Config,
         reader: Reader,
         public_url: &str,
         admin_token: Option<Secret>,
+        identities: Arc<Identities>,
         edges: &Edges,
     ) -> Result<Self, BuildError> {
         config.check()?;
@@ -86,6 +88,7 @@ impl QueryService {
             reader,
             public_url: public_url.trim_end_matches('/').to_owned(),
             admin: admin_token.map(|token| AdminToken::new(Some(token))),
+            identities,
             slots: Arc::new(Semaphore::new(config.queries as usize)),
             counters: Counters::register(&edges.metrics)?,
             clock: edges.clock.clone(),
@@ -97,40 +100,38 @@ impl QueryService {
         })
     }
 
-    /// The reads, for the public listener: every caller is anonymous.
+    /// The reads, for the public listener.
     pub fn router(&self) -> Router {
-        self.routes(Listener::Public)
+        self.routes(Listener::Public, Router::new().fallback(asker::nothing))
     }
 
     /// The same reads, for the admin listener: the bearer of the admin token is the administrator.
     pub fn admin_router(&self) -> Router {
-        self.routes(Listener::Admin)
+        self.routes(Listener::Admin, Router::new())
     }
 
-    fn routes(&self, listener: Listener) -> Router {
-        Router::new()
+    fn routes(&self, listener: Listener, routes: Router<Self>) -> Router {
+        let service = Self {
+            inner: self.inner.clone(),
+            listener,
+        };
+        routes
             .route("/sparql", get(sparql::get).post(sparql::post))
             .route("/knowledge-graph/projects/{*slug}", get(reads::project))
             .route("/knowledge-graph/version", get(reads::version))
             .route("/projects/{id}/events/status", get(reads::status))
             .route("/version", get(reads::version))
-            .route("/ping", get(|| async { "pong" }))
-            .with_state(Self {
-                inner: self.inner.clone(),
-                listener,
-            })
+            .route("/ping", get(|_: asker::Asker| async { "pong" }))
+            .layer(from_fn_with_state(service.clone(), asker::tell))
+            .with_state(service)
     }
 
     pub(crate) fn inner(&self) -> &Arc<Inner> {
         &self.inner
     }
 
-    /// On whose behalf a request is answered.
-    pub(crate) fn caller(&self, headers: &HeaderMap) -> Caller {
-        match (&self.inner.admin, self.listener) {
-            (Some(token), Listener::Admin) if token.admits(headers) => Caller::Administrator,
-            _ => Caller::Anonymous,
-        }
+    pub(crate) fn listener(&self) -> Listener {
+        self.listener
     }
 }
 

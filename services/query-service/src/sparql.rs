@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use store::{Query, QueryForm, RowFormat, Stop, TripleFormat};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use crate::asker::Asker;
 use crate::negotiate::{ROWS, TRIPLES, choose, names};
 use crate::protocol::{Asked, BodyKind, ProtocolError, read_body, read_parameters};
 use crate::refusal::{Refusal, WITHHELD};
@@ -28,10 +29,11 @@ const STACK: usize = 512 << 20;
 pub(crate) async fn get(
     State(service): State<QueryService>,
     RawQuery(query): RawQuery,
+    Asker(caller): Asker,
     headers: HeaderMap,
 ) -> Response {
     match read_parameters(query.as_deref().unwrap_or_default()) {
-        Ok(Some(asked)) => ask(&service, &headers, asked).await,
+        Ok(Some(asked)) => ask(&service, caller, &headers, asked).await,
         Ok(None) => description::response(&service.inner().public_url),
         Err(error) => refuse(&service, error),
     }
@@ -40,6 +42,7 @@ pub(crate) async fn get(
 pub(crate) async fn post(
     State(service): State<QueryService>,
     RawQuery(query): RawQuery,
+    Asker(caller): Asker,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
@@ -58,7 +61,7 @@ pub(crate) async fn post(
         return refuse(&service, ProtocolError::TooLarge);
     };
     match read_body(kind, query.as_deref().unwrap_or_default(), &bytes) {
-        Ok(asked) => ask(&service, &headers, asked).await,
+        Ok(asked) => ask(&service, caller, &headers, asked).await,
         Err(error) => refuse(&service, error),
     }
 }
@@ -75,7 +78,7 @@ fn count(inner: &Inner, form: &str, outcome: &str) {
     }
 }
 
-async fn ask(service: &QueryService, headers: &HeaderMap, asked: Asked) -> Response {
+async fn ask(service: &QueryService, caller: Caller, headers: &HeaderMap, asked: Asked) -> Response {
     let inner = service.inner();
     let refused = |refusal: Refusal| {
         count(inner, "none", refusal.outcome);
@@ -86,7 +89,7 @@ async fn ask(service: &QueryService, headers: &HeaderMap, asked: Asked) -> Respo
             "brackets are nested more than 100 deep, or 1000 signs are in a row: write the query flatter";
         return refused(Refusal::new(StatusCode::BAD_REQUEST, why));
     }
-    if let Err(refusal) = covered::wait(inner, service.caller(headers), headers).await {
+    if let Err(refusal) = covered::wait(inner, caller.clone(), headers).await {
         return refused(refusal);
     }
     let turn = inner.slots.clone().acquire_owned();
@@ -100,7 +103,7 @@ async fn ask(service: &QueryService, headers: &HeaderMap, asked: Asked) -> Respo
         .iter()
         .filter_map(|value| value.to_str().ok());
     let work = Work {
-        caller: service.caller(headers),
+        caller,
         accept: accept.map(str::to_owned).collect(),
         asked,
         stop: Stop::default(),
@@ -111,7 +114,7 @@ async fn ask(service: &QueryService, headers: &HeaderMap, asked: Asked) -> Respo
             let mut response = Response::new(body);
             let headers = response.headers_mut();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-            headers.insert(header::VARY, HeaderValue::from_static("Accept, Authorization"));
+            headers.insert(header::VARY, HeaderValue::from_static("Accept"));
             headers.insert(
                 header::X_CONTENT_TYPE_OPTIONS,
                 HeaderValue::from_static("nosniff"),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use auth::{Identities, WhoIs};
 use axum::Router;
 use blobs::Blobs;
 use bus::Bus;
@@ -81,7 +82,9 @@ pub(crate) async fn build(
         };
         reader = Some(view.clone());
         let token = settings.admin.token.clone();
-        let service = QueryService::build(&settings.limits, view, &settings.public_url(), token, edges)
+        let identities = Arc::new(identities(settings, edges)?);
+        let url = settings.public_url();
+        let service = QueryService::build(&settings.limits, view, &url, token, identities, edges)
             .context("query-service cannot be built")?;
         built.public = built.public.merge(service.router());
         built.admin = built.admin.merge(service.admin_router());
@@ -99,6 +102,18 @@ pub(crate) async fn build(
         built.admin = built.admin.merge(desk.router());
     }
     Ok(built)
+}
+
+/// GitLab's tokens are asked of GitLab, where its address is known.
+fn identities(settings: &Settings, edges: &Edges) -> Result<Identities> {
+    let who_is: Option<Arc<dyn WhoIs>> = match settings.gitlab.url.is_empty() {
+        true => None,
+        false => {
+            let url = Url::parse(&settings.gitlab.url).context("gitlab.url is not a URL")?;
+            Some(Arc::new(RestClient::new(ClientSettings::new(url, None))?))
+        }
+    };
+    Identities::new(&settings.auth, who_is, edges).map_err(|why| anyhow::anyhow!("auth: {why}"))
 }
 
 /// The desk asks, the view does.

@@ -43,6 +43,8 @@ pub struct Settings {
     pub store: graph_writer::Config,
     /// Section `[limits]`.
     pub limits: query_service::Config,
+    /// Section `[auth]`.
+    pub auth: auth::Config,
     /// Section `[admin]`.
     pub admin: AdminSettings,
     /// Section `[log]`.
@@ -96,6 +98,7 @@ impl Default for Settings {
             generator: triple_generator::Config::default(),
             store: graph_writer::Config::default(),
             limits: query_service::Config::default(),
+            auth: auth::Config::default(),
             admin: AdminSettings::default(),
             log: LogConfig::default(),
             traces: TracesConfig::default(),
@@ -125,6 +128,14 @@ impl Settings {
         host_of(&self.public_url())
     }
 
+    /// Is there anybody whose word is taken for who somebody is?
+    fn tells_users_apart(&self) -> bool {
+        let auth = &self.auth;
+        !auth.issuer.is_empty()
+            || !auth.gateway_keys.is_empty()
+            || (auth.gitlab_tokens && !self.gitlab.url.is_empty())
+    }
+
     /// Are these settings fit for the roles? Every error names the key and where it came from.
     pub fn check(loaded: &Loaded<Self>, roles: &[Role]) -> Result<()> {
         let settings = &loaded.settings;
@@ -151,7 +162,7 @@ impl Settings {
         .map_err(|error| blame("admin_listen", error.to_string()))?;
         PublicExposure {
             address: settings.listen,
-            identity: false,
+            identity: settings.tells_users_apart(),
         }
         .check()
         .map_err(|error| blame("listen", error.to_string()))?;
@@ -162,6 +173,8 @@ impl Settings {
             );
             return Err(blame("admin_listen", why).into());
         }
+        let auth = settings.auth.check();
+        auth.map_err(|fault| blame(&format!("auth.{}", fault.key), fault.why.to_owned()))?;
         let bus = settings.bus.check();
         bus.map_err(|fault| blame(&format!("bus.{}", fault.key), fault.why.to_owned()))?;
         let blobs = settings.blobs.folder();
@@ -265,8 +278,12 @@ mod tests {
                 "hooks.secrets (from renku.toml): secret number 1 is too short",
             ),
             (
-                &format!("{FINE}listen = \"0.0.0.0:80\""),
+                &format!("{FINE}listen = \"0.0.0.0:80\"\nauth.gitlab_tokens = false"),
                 "listen (from renku.toml): the public listener 0.0.0.0:80",
+            ),
+            (
+                &format!("{FINE}auth.algorithms = [\"HS256\"]"),
+                "auth.algorithms (from renku.toml): RS256",
             ),
             (
                 &format!("{FINE}admin_listen = \"0.0.0.0:81\""),

@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use auth::Identities;
 use query_service::{Config, QueryService};
 use runtime::Edges;
 use store::Reader;
@@ -32,12 +33,15 @@ pub(super) fn run(settings: &Settings, reader: &Reader, report: &mut Report) -> 
         .enable_all()
         .build()
         .context("start a runtime")?;
+    let edges = Edges::system();
+    let identities = Identities::with(&auth::Config::default(), None, None, &edges);
     let service = QueryService::build(
         &Config::default(),
         reader.clone(),
         "https://renku.example.org/",
         None,
-        &Edges::system(),
+        std::sync::Arc::new(identities),
+        &edges,
     )?;
     let listener = runtime
         .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))

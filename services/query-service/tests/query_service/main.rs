@@ -11,6 +11,7 @@
 static ALLOCATOR: store::Counting<std::alloc::System> = store::Counting(std::alloc::System);
 
 mod hostile;
+mod identity;
 mod memory;
 mod negotiation;
 mod positions;

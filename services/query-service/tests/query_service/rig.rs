@@ -1,14 +1,19 @@
 //! A view with a public, an internal and a private project, and somebody who asks.
 
+use std::sync::Arc;
+
+use auth::{Identities, Unreachable, WhoIs};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use events::ProjectState;
-use model::{Digest, Generation, ProjectId, Secret, Timestamp, Visibility};
+use gitlab::TokenHeader;
+use model::{Digest, Generation, ProjectId, Secret, Timestamp, UserId, Visibility};
 use query_service::{Config, QueryService};
 use runtime::Edges;
 use store::{
-    Difference, Facts, GraphState, LiveFacts, Piece, PieceKey, ProjectNotes, Reader, StoreOptions, Writer,
+    Difference, Facts, FactsMember, GraphState, LiveFacts, Piece, PieceKey, ProjectNotes, Reader,
+    StoreOptions, Writer,
 };
 use tower::ServiceExt;
 
@@ -44,6 +49,33 @@ pub fn state(slug: &str, visibility: Visibility) -> ProjectState {
     }
 }
 
+/// GitLab as far as it tells whose a token is.
+struct Accounts;
+
+#[async_trait::async_trait]
+impl WhoIs for Accounts {
+    async fn who_is(&self, token: &Secret, _: TokenHeader) -> Result<Option<UserId>, Unreachable> {
+        match token.expose().strip_prefix("token-of-") {
+            Some("nobody-who-can-be-asked") => Err(Unreachable),
+            Some(number) => Ok(number.parse().ok()),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Tokens `token-of-7` are user 7's; `a-service-token` is a service's that sees what is internal.
+pub fn identities(edges: &Edges) -> Arc<Identities> {
+    let config = auth::Config {
+        service_tokens: vec![auth::ServiceToken {
+            name: "indexer".into(),
+            sha256: "8bf90bbf51da4d0715eb2fb6fd4f4a791fc0fbe74e13f123d34701a76842e3c0".into(),
+            grant: auth::GrantOf::Internal,
+        }],
+        ..auth::Config::default()
+    };
+    Arc::new(Identities::with(&config, None, Some(Arc::new(Accounts)), edges))
+}
+
 pub struct Rig {
     _folder: tempfile::TempDir,
     pub writer: Writer,
@@ -72,6 +104,7 @@ impl Rig {
             reader.clone(),
             "https://renku.example.org/",
             admin,
+            identities(&edges),
             &edges,
         )
         .unwrap();
@@ -100,6 +133,22 @@ impl Rig {
              <urn:renku:project> <http://schema.org/schemaVersion> \"10\" .\n\
              <https://{HOST}/plans/{id}> <http://schema.org/name> \"plan of {slug}, \\\"quoted\\\"\" .\n"
         )
+    }
+
+    /// A user's membership, and facts that say so.
+    pub fn set_members(&mut self, id: i64, version: u64, members: &[i64]) {
+        let mut txn = self.writer.begin().unwrap();
+        let mut facts = txn.facts(project(id)).unwrap().unwrap();
+        facts.state_version = Generation::new(version);
+        facts.live.as_mut().unwrap().members = members
+            .iter()
+            .map(|user| FactsMember {
+                user: UserId::new(*user).unwrap(),
+                until: None,
+            })
+            .collect();
+        txn.apply_facts(project(id), &facts).unwrap();
+        txn.commit().unwrap();
     }
 
     /// Facts and a graph of one piece.

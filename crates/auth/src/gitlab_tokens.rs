@@ -1,0 +1,181 @@
+//! Tokens that only GitLab can tell about. Its answers are kept for a moment, by a hash that cannot be made without this
+//! process: no token is.
+
+use std::collections::HashMap;
+use std::num::NonZero;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use gitlab::{Account, GitLabError, RestClient, TokenHeader};
+use lru::LruCache;
+use model::{Secret, UserId};
+use parking_lot::Mutex;
+use runtime::{Clock, Edges};
+use sha2::{Digest as _, Sha256};
+
+use crate::config::Config;
+
+/// A "no" holds so long at most: a token that was just made is asked about soon again.
+const NO_HOLDS: Duration = Duration::from_secs(10);
+/// While GitLab is down a "yes" holds so much longer.
+const STALE: Duration = Duration::from_secs(60);
+/// GitLab is given so long.
+const WITHIN: Duration = Duration::from_secs(5);
+/// After GitLab did not answer it is left alone so long.
+const REST: Duration = Duration::from_secs(1);
+
+/// GitLab does not answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("GitLab does not tell whose token it is")]
+pub struct Unreachable;
+
+/// Tells whose token it is.
+#[async_trait]
+pub trait WhoIs: Send + Sync {
+    /// None: nobody's, or one of somebody who may not sign in.
+    async fn who_is(&self, token: &Secret, header: TokenHeader) -> Result<Option<UserId>, Unreachable>;
+}
+
+#[async_trait]
+impl WhoIs for RestClient {
+    async fn who_is(&self, token: &Secret, header: TokenHeader) -> Result<Option<UserId>, Unreachable> {
+        match self.account(token, header).await {
+            Ok(Account { id, active }) => Ok(active.then_some(id)),
+            Err(GitLabError::Refused(_)) => Ok(None),
+            Err(error) => {
+                tracing::warn!(%error, "GitLab does not tell whose token it is");
+                Err(Unreachable)
+            }
+        }
+    }
+}
+
+type Hash = [u8; 32];
+
+#[derive(Clone, Copy, Debug)]
+struct Answer {
+    user: Option<UserId>,
+    at: Duration,
+}
+
+/// How an answer was come by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Source {
+    Asked,
+    Remembered,
+    Stale,
+}
+
+/// See the module.
+pub struct GitLabTokens {
+    who_is: Arc<dyn WhoIs>,
+    clock: Arc<dyn Clock>,
+    key: [u8; 32],
+    holds: Duration,
+    answers: Mutex<LruCache<Hash, Answer>>,
+    /// One asks about a token at a time, the others wait for what it hears.
+    asking: Mutex<HashMap<Hash, Arc<tokio::sync::Mutex<()>>>>,
+    /// Not to be asked before.
+    rests_until: Mutex<Duration>,
+}
+
+impl GitLabTokens {
+    /// Nothing is known yet.
+    pub fn new(who_is: Arc<dyn WhoIs>, config: &Config, edges: &Edges) -> Self {
+        let mut key = [0; 32];
+        edges.randomness.fill(&mut key);
+        let entries = NonZero::new(config.token_cache_entries).unwrap_or(NonZero::<usize>::MIN);
+        Self {
+            who_is,
+            clock: edges.clock.clone(),
+            key,
+            holds: Config::seconds(config.token_cache_seconds),
+            answers: Mutex::new(LruCache::new(entries)),
+            asking: Mutex::default(),
+            rests_until: Mutex::default(),
+        }
+    }
+
+    fn hash(&self, token: &Secret, header: TokenHeader) -> Hash {
+        // What GitLab takes in one header it need not take in the other.
+        let kind = match header {
+            TokenHeader::Private => 0,
+            TokenHeader::Bearer => 1,
+        };
+        let hasher = Sha256::new().chain_update(self.key).chain_update([kind]);
+        hasher.chain_update(token.expose().as_bytes()).finalize().into()
+    }
+
+    /// An answer that is no older than it may be, with `more` added for a "yes".
+    fn remembered(&self, hash: &Hash, more: Duration) -> Option<Option<UserId>> {
+        let answer = *self.answers.lock().get(hash)?;
+        let age = self.clock.monotonic().saturating_sub(answer.at);
+        let holds = match answer.user {
+            Some(_) => self.holds + more,
+            None => self.holds.min(NO_HOLDS),
+        };
+        (age < holds).then_some(answer.user)
+    }
+
+    pub(crate) async fn user(
+        &self,
+        token: &Secret,
+        header: TokenHeader,
+    ) -> Result<(Option<UserId>, Source), Unreachable> {
+        let hash = self.hash(token, header);
+        if let Some(user) = self.remembered(&hash, Duration::ZERO) {
+            return Ok((user, Source::Remembered));
+        }
+        let turn = self.asking.lock().entry(hash).or_default().clone();
+        let mine = turn.lock().await;
+        let answer = match self.remembered(&hash, Duration::ZERO) {
+            Some(user) => Ok((user, Source::Remembered)),
+            None => self.ask(&hash, token, header).await,
+        };
+        drop(mine);
+        // Whoever waits holds the turn as well: the last one takes it out.
+        let mut asking = self.asking.lock();
+        if asking.get(&hash).is_some_and(|turn| Arc::strong_count(turn) <= 2) {
+            asking.remove(&hash);
+        }
+        answer
+    }
+
+    async fn ask(
+        &self,
+        hash: &Hash,
+        token: &Secret,
+        header: TokenHeader,
+    ) -> Result<(Option<UserId>, Source), Unreachable> {
+        let began = self.clock.monotonic();
+        let rests = began < *self.rests_until.lock();
+        let answer = match rests {
+            true => Err(Unreachable),
+            false => match tokio::time::timeout(WITHIN, self.who_is.who_is(token, header)).await {
+                Ok(answer) => answer,
+                Err(_) => Err(Unreachable),
+            },
+        };
+        match answer {
+            Ok(user) => {
+                // It was true when it was asked, not later.
+                self.answers.lock().put(*hash, Answer { user, at: began });
+                Ok((user, Source::Asked))
+            }
+            Err(down) => {
+                if !rests {
+                    *self.rests_until.lock() = self.clock.monotonic() + REST;
+                }
+                match self.remembered(hash, STALE) {
+                    Some(user) => Ok((user, Source::Stale)),
+                    None => Err(down),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "gitlab_tokens_tests.rs"]
+mod tests;
