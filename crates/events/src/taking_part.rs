@@ -108,11 +108,19 @@ pub struct AccessDenial {
     pub user_id: Option<UserId>,
     /// As the hook said, for people.
     pub username: Option<String>,
-    /// For each project concerned it holds until the facts have a larger version.
+    /// For each project concerned it holds until the facts have a larger version. 0: it takes nothing away; the projects
+    /// concerned are only to be looked at again.
     #[serde(with = "number")]
     pub holds_until: StateVersion,
     /// GitLab's name of the event.
     pub hook: String,
+}
+
+impl AccessDenial {
+    /// Whether it denies anything, or only has projects looked at again.
+    pub fn takes_away(&self) -> bool {
+        self.holds_until > StateVersion::default()
+    }
 }
 
 topic_value!(ProjectHook, "renku.project-hooks.v1-value", |it| it
@@ -125,13 +133,19 @@ topic_value!(ProjectToken, "renku.project-tokens.v1-value", |it| it
 impl TopicValue for AccessDenial {
     const SUBJECT: &'static str = "renku.access-denials.v1-value";
 
-    /// `group/<id>/user/<id>`, `group/<id>` or `user/<id>`; a later denial of the same replaces this one.
+    /// `group/<id>/user/<id>`, `group/<id>` or `user/<id>`; a later denial of the same replaces this one. `look/` stands before
+    /// it where nothing is taken away: such a record must not replace one that takes.
     fn key(&self) -> String {
-        match (self.group_id, self.user_id) {
+        let of = match (self.group_id, self.user_id) {
             (Some(group), Some(user)) => format!("group/{group}/user/{user}"),
             (Some(group), None) => format!("group/{group}"),
             (None, Some(user)) => format!("user/{user}"),
             (None, None) => "nobody".to_owned(),
+        };
+        if self.takes_away() {
+            of
+        } else {
+            format!("look/{of}")
         }
     }
 

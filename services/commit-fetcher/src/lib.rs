@@ -6,6 +6,8 @@
 //! * [`build`] and [`CommitFetcher::run`] are the role.
 
 mod content_source;
+mod denials;
+mod directory;
 pub mod edges;
 pub mod facts;
 mod facts_source;

@@ -2,12 +2,14 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bus::Bus;
 use bus::worker::{Lane, Source, WorkerConfig};
 use events::{COMMITS, PROJECTS, PUSH_EVENTS, PUSH_EVENTS_BACKFILL};
 use groups::Membership;
 use runtime::{Edges, Tasks};
 use serde::{Deserialize, Serialize};
 
+use crate::denials::Denials;
 use crate::look::Patience;
 use crate::worker::{Fetcher, ROLE, Sources};
 
@@ -169,10 +171,10 @@ pub enum BuildError {
 }
 
 /// The role, ready to run.
-#[derive(Debug)]
 pub struct CommitFetcher {
     fetcher: Arc<Fetcher>,
     membership: Membership,
+    denials: (Arc<dyn Bus>, Edges),
 }
 
 /// Checks the settings and puts the role together. Nothing is started and nothing is asked.
@@ -189,8 +191,15 @@ pub fn build(config: &Config, sources: Sources, edges: &Edges) -> Result<CommitF
     let member = format!("{ROLE}-{:016x}", edges.randomness.bits64());
     Ok(CommitFetcher {
         fetcher: Arc::new(fetcher),
-        membership: Membership::new(config.worker(member), bus, edges)?,
+        membership: Membership::new(config.worker(member), bus.clone(), edges)?,
+        denials: (bus, edges.clone()),
     })
+}
+
+impl std::fmt::Debug for CommitFetcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CommitFetcher")
+    }
 }
 
 impl CommitFetcher {
@@ -198,6 +207,9 @@ impl CommitFetcher {
     pub fn run(self, tasks: &Tasks) {
         let observe = self.fetcher.meters().clone().observer();
         self.membership.run(self.fetcher, observe, tasks);
+        let (bus, edges) = self.denials;
+        let stop = tasks.stop().clone();
+        tasks.spawn_service("denials", Denials { bus, edges, stop }.run());
     }
 }
 

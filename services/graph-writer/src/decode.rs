@@ -1,7 +1,9 @@
 //! From records to what the view is asked. Pure.
 
 use bus::{Record, value_of};
-use events::{Decoder, Envelope, EventStatus, ProjectGraph, ProjectRecord, RECORD_VERSION, TopicValue};
+use events::{
+    AccessDenial, Decoder, Envelope, EventStatus, ProjectGraph, ProjectRecord, RECORD_VERSION, TopicValue,
+};
 use model::ProjectId;
 use runtime::trace_context::TRACEPARENT;
 
@@ -13,7 +15,7 @@ use crate::work::{Item, at};
 /// The item of a record of facts; none for a tombstone, which erases from the log what the view knows to be gone.
 pub(crate) fn facts(decoder: &Decoder, record: &Record) -> Option<Item> {
     let why = match understood::<ProjectRecord>(decoder, record, |value| &value.envelope) {
-        Ok(value) => return value.map(|value| Item::Facts(Box::new(value))),
+        Ok(value) => return value.map(|value| Item::Facts(Box::new(value), Some(at(record)))),
         Err(why) => why,
     };
     let at = at(record);
@@ -25,6 +27,16 @@ pub(crate) fn facts(decoder: &Decoder, record: &Record) -> Option<Item> {
         }
         None => skipped(record, "key-unreadable", why),
     })
+}
+
+/// The item of a denial; none where it takes nothing away.
+pub(crate) fn denial(decoder: &Decoder, record: &Record) -> Option<Item> {
+    match understood::<AccessDenial>(decoder, record, |value| &value.envelope) {
+        Ok(value) => value
+            .filter(AccessDenial::takes_away)
+            .map(|value| Item::Denial(Box::new(value))),
+        Err(why) => Some(skipped(record, "denial-unreadable", why)),
+    }
 }
 
 /// The item of a record of status.

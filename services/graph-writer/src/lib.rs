@@ -14,6 +14,7 @@ mod buckets;
 mod config;
 mod content;
 mod decode;
+mod denials;
 mod follow;
 mod graphs;
 mod lag;

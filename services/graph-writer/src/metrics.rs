@@ -64,6 +64,13 @@ const HIDDEN: MetricSpec = MetricSpec {
     labels: &[],
 };
 
+const DENIALS: MetricSpec = MetricSpec {
+    name: "renku_view_denials",
+    kind: MetricKind::Gauge,
+    help: "Denials in force: access taken away on the word of a hook, until all projects concerned have later facts. Counted once a minute.",
+    labels: &[],
+};
+
 const REBUILDS: MetricSpec = MetricSpec {
     name: "renku_view_rebuilds_total",
     kind: MetricKind::Counter,
@@ -98,6 +105,7 @@ pub const METRICS: &[MetricSpec] = &[
     HIDDEN,
     REBUILDS,
     BLOCKED,
+    DENIALS,
     QUERYABLE,
 ];
 
@@ -115,6 +123,7 @@ pub(crate) struct Counters {
     pub hidden: IntCounterVec,
     pub rebuilds: IntCounterVec,
     pub blocked: IntGaugeVec,
+    pub denials: IntGaugeVec,
     pub queryable: HistogramVec,
 }
 
@@ -132,6 +141,7 @@ impl Counters {
             hidden: metrics.counter(&HIDDEN)?,
             rebuilds: metrics.counter(&REBUILDS)?,
             blocked: metrics.gauge(&BLOCKED)?,
+            denials: metrics.gauge(&DENIALS)?,
             queryable: metrics.histogram(&QUERYABLE)?,
         })
     }

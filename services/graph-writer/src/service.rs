@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use blobs::Blobs;
 use bus::{Bus, BusError, Extent, ReadLimits};
-use events::{Decoder, EVENT_STATUS, PROJECT_GRAPHS, PROJECTS};
+use events::{ACCESS_DENIALS, Decoder, EVENT_STATUS, PROJECT_GRAPHS, PROJECTS};
 use model::{Position, TopicName};
 use parking_lot::Mutex;
 use runtime::metrics::MetricError;
@@ -31,9 +31,12 @@ use crate::writing::{Lane, Writing, lanes};
 const FACTS: &str = "projects";
 const GRAPHS: &str = "project-graphs";
 const STATUS: &str = "event-status";
+const DENIALS: &str = "access-denials";
 
 /// The topics that are followed.
-pub(crate) const TOPICS: [TopicName; 3] = [PROJECTS, PROJECT_GRAPHS, EVENT_STATUS];
+pub(crate) const TOPICS: [TopicName; 4] = [PROJECTS, PROJECT_GRAPHS, EVENT_STATUS, ACCESS_DENIALS];
+
+const PARTS: [&str; 4] = [FACTS, GRAPHS, STATUS, DENIALS];
 
 /// So much is read in larger batches. Offsets.
 const MUCH: u64 = 2_000;
@@ -122,7 +125,7 @@ impl GraphWriter {
             bus,
             blobs,
             counters: Counters::register(&edges.metrics)?,
-            readiness: Arc::new(Readiness::new(component, &[FACTS, GRAPHS, STATUS])),
+            readiness: Arc::new(Readiness::new(component, &PARTS)),
             edges: edges.clone(),
             replays: replay::channel(),
         })
@@ -154,7 +157,7 @@ impl GraphWriter {
             if from_empty {
                 let log = self.bus.log_id(&TOPICS).await?;
                 self.counters.rebuilds.with_label_values(&["asked-for"]).inc();
-                self.readiness.begin_anew(&[FACTS, GRAPHS, STATUS]);
+                self.readiness.begin_anew(&PARTS);
                 self.on_view(move |view| view.begin_anew(log)).await?;
             } else {
                 self.on_view(View::read_again).await?;
@@ -188,20 +191,20 @@ impl GraphWriter {
         };
         for (part, topic, lane) in [
             (FACTS, PROJECTS, &ends.urgent),
+            (DENIALS, ACCESS_DENIALS, &ends.urgent),
             (STATUS, EVENT_STATUS, &ends.urgent),
             (GRAPHS, PROJECT_GRAPHS, &ends.graphs),
         ] {
             following.push(self.following(part, topic, lane, span, &stop).await?);
         }
-        let (graphs, status, facts) = match (following.pop(), following.pop(), following.pop()) {
-            (Some(graphs), Some(status), Some(facts)) => (graphs, status, facts),
-            _ => return Err("a topic is not followed".into()),
+        let Ok([facts, denials, status, graphs]) = <[Following; 4]>::try_from(following) else {
+            return Err("a topic is not followed".into());
         };
         let lag = Lag {
             bus: self.bus.clone(),
             inventory: self.inventory.clone(),
             counters: self.counters.clone(),
-            topics: [FACTS, GRAPHS, STATUS].into_iter().zip(TOPICS).collect(),
+            topics: PARTS.into_iter().zip(TOPICS).collect(),
         };
         let measured = again_and_again(lag, lag::EVERY, self.edges.clock.clone(), stop.clone());
         let writing = Writing {
@@ -245,6 +248,7 @@ impl GraphWriter {
         tasks.spawn_service("load", loading.run());
         tasks.spawn_service("lag", measured);
         tasks.spawn_service(FACTS, facts.run());
+        tasks.spawn_service(DENIALS, item(denials, decode::denial).run());
         tasks.spawn_service(STATUS, item(status, decode::status).run());
         tasks.spawn_service(GRAPHS, graphs);
         Ok(())

@@ -1,13 +1,14 @@
 //! The view: takes a batch over in one transaction. No waiting, no network; the only place that writes.
 
-use events::{Covers, EventStatus, ProjectRecord, ProjectState};
-use model::{AccessLevel, LogId, Position, ProjectId};
+use events::{Covers, EventStatus, ProjectRecord, ProjectState, TopicValue as _};
+use model::{AccessLevel, LogId, Position, ProjectId, Timestamp};
 use runtime::failpoint;
 use store::{
     Facts, FactsApplied, FactsMember, GraphState, LargeLoad, LeftOut, LiveFacts, Needs, Pending, Piece,
     PieceKey, ProjectNotes, StoreError, Verdict, WriteBatch, Writer, decide,
 };
 
+use crate::denials;
 use crate::work::{Applied, Batch, Committed, GraphChange, GraphItem, Item};
 
 /// Why a batch was not taken over. Nothing of it was.
@@ -51,6 +52,14 @@ impl View {
     /// Plants the canary, unless it is there.
     pub fn plant_canary(&mut self, word: u128) -> Result<(), ViewError> {
         Ok(self.writer.plant_canary(word)?)
+    }
+
+    /// Forgets denials that take nothing any more. How many are left.
+    pub fn forget_denials(&mut self, now: Timestamp) -> Result<usize, ViewError> {
+        let mut txn = self.writer.begin()?;
+        let left = txn.forget_denials(now)?;
+        txn.commit()?;
+        Ok(left)
     }
 
     /// Empties the view for a log: nothing but its format stays. Readers see the old content until this returns.
@@ -163,7 +172,14 @@ fn take_over(txn: &mut WriteBatch<'_>, batch: &Batch) -> Result<Committed, ViewE
     let mut committed = Committed::default();
     for item in &batch.items {
         match item {
-            Item::Facts(record) => facts(txn, record, &mut committed)?,
+            Item::Facts(record, at) => facts(txn, record, at.as_ref(), &mut committed)?,
+            Item::Denial(denial) => {
+                let outcome = match txn.deny(&denial.key(), &denials::of(denial))? {
+                    true => "applied",
+                    false => "ignored",
+                };
+                committed.count("access-denials", outcome, 1);
+            }
             Item::Unreadable { project, at, why } => {
                 txn.hide(*project)?;
                 txn.put_reject(at, &format!("facts-unreadable: {why}"))?;
@@ -202,6 +218,7 @@ fn change_notes(
 fn facts(
     txn: &mut WriteBatch<'_>,
     record: &ProjectRecord,
+    at: Option<&Position>,
     committed: &mut Committed,
 ) -> Result<(), ViewError> {
     let project = record.project_id;
@@ -223,6 +240,9 @@ fn facts(
     match txn.apply_facts(project, &facts)? {
         FactsApplied::Superseded => committed.count("projects", "ignored", 1),
         FactsApplied::Applied { graph_waits } => {
+            if let Some(at) = at {
+                txn.put_source(project, at)?;
+            }
             committed.count("projects", "applied", 1);
             if graph_waits {
                 committed.wake.push(project);

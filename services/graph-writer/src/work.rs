@@ -1,7 +1,7 @@
 //! What the view is asked to take over in one transaction.
 
 use bytes::Bytes;
-use events::{Covers, EventStatus, ProjectRecord};
+use events::{AccessDenial, Covers, EventStatus, ProjectRecord};
 use model::{Digest, Generation, Offset, Position, ProjectId, StateVersion};
 use store::{Difference, GraphState, Needs};
 
@@ -19,8 +19,10 @@ pub struct Batch {
 /// One change.
 #[derive(Debug)]
 pub enum Item {
-    /// GitLab's facts.
-    Facts(Box<ProjectRecord>),
+    /// GitLab's facts, and where they are.
+    Facts(Box<ProjectRecord>, Option<Position>),
+    /// Access taken away; under the key of its record.
+    Denial(Box<AccessDenial>),
     /// Facts that cannot be read: the project must not be visible.
     Unreadable {
         /// Whose, by the record's key.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use model::{Position, ProjectId};
 use parking_lot::Mutex;
+use runtime::metrics::level;
 use runtime::traces::Kind;
 use runtime::{BoxError, Edges, Stop, Traces, failpoint};
 use store::{LargeLoad, Piece, PieceKey};
@@ -138,6 +139,13 @@ impl Writing {
             if now.saturating_sub(cleared) > CLEAR_EVERY {
                 cleared = now;
                 self.on_view(View::clear_stale_readers).await?.ok();
+                let time = self.edges.clock.now();
+                if let Ok(left) = self.on_view(move |view| view.forget_denials(time)).await? {
+                    self.counters
+                        .denials
+                        .with_label_values::<&str>(&[])
+                        .set(level(left));
+                }
             }
         }
     }

@@ -1,7 +1,9 @@
 use axum::Json;
 use axum::extract::{Query, State};
 use bus::{BusError, Extent};
-use events::{COMMITS, EVENT_STATUS, PROJECT_GRAPHS, PROJECTS, PUSH_EVENTS, PUSH_EVENTS_BACKFILL, retry};
+use events::{
+    ACCESS_DENIALS, COMMITS, EVENT_STATUS, PROJECT_GRAPHS, PROJECTS, PUSH_EVENTS, PUSH_EVENTS_BACKFILL, retry,
+};
 use model::{Position, TopicName};
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +21,7 @@ const GROUPS: [(&str, &[TopicName], &[TopicName]); 2] = [
 ];
 
 /// What the graph view reads.
-pub(crate) const VIEWED: [TopicName; 3] = [PROJECTS, PROJECT_GRAPHS, EVENT_STATUS];
+pub(crate) const VIEWED: [TopicName; 4] = [PROJECTS, PROJECT_GRAPHS, EVENT_STATUS, ACCESS_DENIALS];
 
 /// `GET /admin/positions`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -246,7 +246,7 @@ async fn a_replay_is_for_the_process_that_writes_the_view() {
     let (status, body) = desk.post(path, json!({})).await;
     assert_eq!(status, StatusCode::OK, "{body}");
     assert_eq!(body["from_empty"], false);
-    assert_eq!(body["goal"].as_array().unwrap().len(), 48);
+    assert_eq!(body["goal"].as_array().unwrap().len(), 64);
     let (status, body) = desk.post(path, json!({"from_empty": true})).await;
     assert_eq!(status, StatusCode::CONFLICT);
     assert!(

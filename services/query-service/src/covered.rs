@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use access::Caller;
 use axum::http::{HeaderMap, StatusCode};
-use events::{EVENT_STATUS, PROJECT_GRAPHS, PROJECTS};
+use events::{ACCESS_DENIALS, EVENT_STATUS, PROJECT_GRAPHS, PROJECTS};
 use model::{ProjectId, RECEIPT_HEADER, Receipt};
 use store::{ProjectNotes, Snapshot, StoreError};
 
@@ -109,7 +109,9 @@ fn receipts(headers: &HeaderMap) -> Result<Vec<Receipt>, Refusal> {
                 .parse()
                 .map_err(|error: model::NotAReceipt| bad(error.to_string()))?;
             let topic = &receipt.position.topic;
-            if receipt.project.is_none() && ![PROJECTS, PROJECT_GRAPHS, EVENT_STATUS].contains(topic) {
+            if receipt.project.is_none()
+                && ![PROJECTS, PROJECT_GRAPHS, EVENT_STATUS, ACCESS_DENIALS].contains(topic)
+            {
                 return Err(bad(format!(
                     "{receipt} lacks its project: send back the header as it was given"
                 )));

@@ -1,7 +1,9 @@
-use events::{LookReason, PushEvent};
+use events::{AccessDenial, LookReason, PushEvent};
 use gitlab::{Hook, HookScope, HookTokens};
 use model::{ProjectId, Timestamp};
 use serde::Deserialize;
+
+use crate::denials;
 
 /// The longest hint that is kept of a hook's text fields, in characters. They are for people.
 const LONGEST_HINT: usize = 1_024;
@@ -33,6 +35,15 @@ impl Sent<'_> {
     }
 }
 
+/// What a hook is recorded as.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Recorded {
+    /// "Look at this project."
+    Look(PushEvent),
+    /// "Look at the projects of this group or user", and until then somebody may be denied them.
+    Denial(AccessDenial),
+}
+
 /// What becomes of a hook.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
@@ -41,7 +52,7 @@ pub enum Decision {
         /// `push`, `tag_push` or `system`.
         kind: &'static str,
         /// The record.
-        event: PushEvent,
+        record: Recorded,
     },
     /// Not for us. GitLab is told that all is well: it switches off hooks that fail.
     Ignored {
@@ -155,22 +166,46 @@ pub fn decide(tokens: &HookTokens, sent: &Sent<'_>, now: Timestamp) -> Decision 
             event.r#ref = push.r#ref.as_deref().map(hint);
             event.before = push.before.map(|sha| sha.to_string());
             event.after = push.after.map(|sha| sha.to_string());
-            Decision::Accept { kind, event }
+            Decision::Accept {
+                kind,
+                record: Recorded::Look(event),
+            }
         }
         Hook::Project(project) => {
             let mut event = PushEvent::new(project.project_id, LookReason::System, now);
             event.hook = Some(hook.kind().to_owned());
             event.slug = project.slug.as_deref().map(hint);
-            Decision::Accept { kind, event }
+            Decision::Accept {
+                kind,
+                record: Recorded::Look(event),
+            }
         }
         Hook::ProjectMember(member) => {
             let mut event = PushEvent::new(member.project_id, LookReason::System, now);
             event.hook = Some(hook.kind().to_owned());
             event.slug = member.slug.as_deref().map(hint);
-            Decision::Accept { kind, event }
+            Decision::Accept {
+                kind,
+                record: Recorded::Look(event),
+            }
         }
-        Hook::Group(_) | Hook::GroupMember(_) | Hook::User(_) => ignored("ignored: it names no project\n"),
+        Hook::Group(group) => denial(kind, denials::of_group(group, now)),
+        Hook::GroupMember(member) => denial(kind, denials::of_member(member, now)),
+        Hook::User(user) => denial(kind, denials::of_user(user, now)),
         Hook::Unknown(_) => ignored("ignored: nothing here depends on hooks of this kind\n"),
+    }
+}
+
+fn denial(kind: &'static str, denial: Option<AccessDenial>) -> Decision {
+    match denial {
+        Some(denial) => Decision::Accept {
+            kind,
+            record: Recorded::Denial(denial),
+        },
+        None => Decision::Ignored {
+            kind,
+            why: "ignored: it changes nobody's access\n",
+        },
     }
 }
 
@@ -190,6 +225,6 @@ fn named_project(body: &[u8]) -> Option<ProjectId> {
     named.project_id.or(named.project.and_then(|project| project.id))
 }
 
-fn hint(text: &str) -> String {
+pub(crate) fn hint(text: &str) -> String {
     text.chars().take(LONGEST_HINT).collect()
 }

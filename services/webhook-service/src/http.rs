@@ -8,16 +8,16 @@ use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use bus::{Bus, BusError, Origin, record_of};
-use events::{PUSH_EVENTS, PushEvent};
+use events::{ACCESS_DENIALS, PUSH_EVENTS, TopicValue};
 use gitlab::HookTokens;
-use model::{RECEIPT_HEADER, Receipt};
+use model::{ProjectId, RECEIPT_HEADER, Receipt, TopicName};
 use runtime::metrics::MetricError;
 use runtime::trace_context::TRACEPARENT;
 use runtime::traces::Kind;
 use runtime::{Component, Edges, Span, Traces, failpoint};
 
 use crate::config::{Config, ConfigFault};
-use crate::decide::{Decision, Refusal, Sent, decide};
+use crate::decide::{Decision, Recorded, Refusal, Sent, decide};
 use crate::metrics::Counters;
 
 /// The source of its records, and the name in traces.
@@ -44,7 +44,7 @@ pub enum BuildError {
     #[error(transparent)]
     Tokens(#[from] gitlab::NoHookSecret),
     /// The topic is not there.
-    #[error("the bus does not have the topic for push events")]
+    #[error("the bus does not have the topics that hooks are recorded in")]
     Bus(#[from] BusError),
     /// Two metrics of one name.
     #[error(transparent)]
@@ -75,7 +75,9 @@ impl WebhookService {
     pub async fn build(config: &Config, bus: Arc<dyn Bus>, edges: &Edges) -> Result<Self, BuildError> {
         config.check()?;
         let health = edges.health.component(ROLE);
-        bus.extents(&PUSH_EVENTS).await?;
+        for topic in [PUSH_EVENTS, ACCESS_DENIALS] {
+            bus.extents(&topic).await?;
+        }
         health.ready();
         Ok(Self(Arc::new(Inner {
             tokens: HookTokens::new(config.secrets.clone())?,
@@ -103,7 +105,7 @@ async fn receive(State(service): State<WebhookService>, headers: HeaderMap, body
             (refusal.kind(), refusal.code(), refuse(&refusal))
         }
         Decision::Ignored { kind, why } => (kind, "ignored", (StatusCode::ACCEPTED, why).into_response()),
-        Decision::Accept { kind, event } => match inner.accept(&headers, event).await {
+        Decision::Accept { kind, record } => match inner.accept(&headers, record).await {
             Ok(receipt) => {
                 let position = [(HeaderName::from_static(RECEIPT_HEADER), receipt.to_string())];
                 (
@@ -165,20 +167,30 @@ async fn read_and_decide(inner: &Inner, headers: &HeaderMap, body: Body) -> Deci
 
 impl Inner {
     /// Returns once the record is durable.
-    async fn accept(&self, headers: &HeaderMap, event: PushEvent) -> Result<Receipt, String> {
+    async fn accept(&self, headers: &HeaderMap, record: Recorded) -> Result<Receipt, String> {
         let caller = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok());
         let mut span = self.traces.begin("accept", Kind::Server, caller);
-        span.number("project.id", event.project_id.get());
-        let accepted = self.record(headers, event, &span).await;
+        let accepted = match &record {
+            Recorded::Look(event) => {
+                span.number("project.id", event.project_id.get());
+                let project = Some(event.project_id);
+                self.record(headers, (&PUSH_EVENTS, event, project), &span).await
+            }
+            Recorded::Denial(denial) => self.record(headers, (&ACCESS_DENIALS, denial, None), &span).await,
+        };
         if accepted.is_err() {
             span.fail();
         }
         accepted
     }
 
-    async fn record(&self, headers: &HeaderMap, event: PushEvent, span: &Span) -> Result<Receipt, String> {
+    async fn record<T: TopicValue>(
+        &self,
+        headers: &HeaderMap,
+        (topic, value, project): (&TopicName, &T, Option<ProjectId>),
+        span: &Span,
+    ) -> Result<Receipt, String> {
         let started = self.edges.clock.monotonic();
-        let project = event.project_id;
         let traceparent = span.traceparent();
         let id = headers
             .get(&IDEMPOTENCY_KEY)
@@ -190,7 +202,7 @@ impl Inner {
             traceparent: Some(&traceparent),
             id,
         };
-        let record = record_of(&PUSH_EVENTS, &event, origin).map_err(|error| error.to_string())?;
+        let record = record_of(topic, value, origin).map_err(|error| error.to_string())?;
         failpoint!("webhook-service.before-append").map_err(|error| error.to_string())?;
         let positions = {
             let _log = span.child("log", Kind::Producer);
@@ -210,16 +222,13 @@ impl Inner {
             .with_label_values(&[] as &[&str])
             .observe(took.as_secs_f64());
         tracing::info!(
-            project.id = project.get(),
+            project.id = project.map(ProjectId::get),
             position = %position,
             trace.id = span.trace_id(),
             took_ms = took.as_micros() as f64 / 1_000.0,
             "hook accepted"
         );
-        Ok(Receipt {
-            position,
-            project: Some(project),
-        })
+        Ok(Receipt { position, project })
     }
 }
 

@@ -5,10 +5,11 @@
 
 mod config;
 mod decide;
+mod denials;
 mod http;
 mod metrics;
 
 pub use config::{Config, ConfigFault};
-pub use decide::{Decision, Refusal, Sent, decide};
+pub use decide::{Decision, Recorded, Refusal, Sent, decide};
 pub use http::{BuildError, WebhookService};
 pub use metrics::METRICS;

@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use proptest::prelude::*;
 use runtime::{Edges, ManualClock, SeededRandomness};
 use tower::ServiceExt;
-use webhook_service::{Config, Decision, Sent, WebhookService, decide};
+use webhook_service::{Config, Decision, Recorded, Sent, WebhookService, decide};
 
 const SECRET: &str = "0123456789abcdef";
 
@@ -248,7 +248,7 @@ async fn what_does_not_concern_us_is_accepted_and_ignored() {
         ),
         (
             system_token(),
-            r#"{"event_name":"group_rename","group_id":64,"full_path":"b","old_full_path":"a"}"#,
+            r#"{"event_name":"group_create","group_id":64,"full_path":"b"}"#,
         ),
         (system_token(), r#"{"event_name":"key_create","id":4}"#),
         (
@@ -264,6 +264,47 @@ async fn what_does_not_concern_us_is_accepted_and_ignored() {
         assert!(told.starts_with(b"ignored"), "{body}");
     }
     assert_eq!(intake.recorded(), 0);
+}
+
+#[tokio::test]
+async fn what_takes_away_is_recorded_as_a_denial() {
+    let intake = intake().await;
+    for (body, key) in [
+        (
+            r#"{"event_name":"user_remove_from_group","group_id":78,"group_path":"storecloud","user_id":41,"group_access":"Guest"}"#,
+            "group/78/user/41",
+        ),
+        (
+            r#"{"event_name":"user_add_to_group","group_id":78,"group_path":"storecloud","user_id":41,"group_access":"Maintainer"}"#,
+            "look/group/78/user/41",
+        ),
+        (
+            r#"{"event_name":"group_destroy","group_id":64,"path":"storecloud","full_path":"storecloud"}"#,
+            "group/64",
+        ),
+        (
+            r#"{"event_name":"group_rename","group_id":64,"full_path":"b","old_full_path":"a"}"#,
+            "look/group/64",
+        ),
+        (
+            r#"{"event_name":"user_destroy","user_id":41,"username":"js"}"#,
+            "user/41",
+        ),
+    ] {
+        for token in [project_token(78), project_token(64), "x".to_owned()] {
+            let refused = intake.send(request(Some(&token), body)).await;
+            assert_eq!(refused.status(), StatusCode::UNAUTHORIZED, "{body}");
+        }
+        let answer = intake.send(request(Some(&system_token()), body)).await;
+        assert_eq!(answer.status(), StatusCode::ACCEPTED, "{body}");
+        let position = answer.headers()["renku-position"].to_str().unwrap().to_owned();
+        assert!(
+            position.starts_with("renku.access-denials.v1/") && !position.contains(';'),
+            "{position}"
+        );
+        let log = intake.bus.records.lock();
+        assert_eq!(log.last().unwrap().key, key.as_bytes(), "{body}");
+    }
 }
 
 #[tokio::test]
@@ -465,7 +506,7 @@ proptest! {
     fn what_is_accepted_names_its_project(body in json_text()) {
         let token = system_token();
         let decision = decide(&tokens(), &Sent { token: &token, body: body.as_bytes() }, Timestamp::default());
-        if let Decision::Accept { event, .. } = decision {
+        if let Decision::Accept { record: Recorded::Look(event), .. } = decision {
             let value: serde_json::Value = serde_json::from_str(&body).unwrap();
             let id = i64::from(event.project_id.get());
             prop_assert!(value["project_id"] == id || value["project"]["id"] == id);
@@ -480,7 +521,7 @@ proptest! {
         body[at] = byte;
         let token = project_token(15);
         let decision = decide(&tokens(), &Sent { token: &token, body: &body }, Timestamp::default());
-        if let Decision::Accept { event, .. } = decision {
+        if let Decision::Accept { record: Recorded::Look(event), .. } = decision {
             prop_assert_eq!(event.project_id.get(), 15);
         }
     }

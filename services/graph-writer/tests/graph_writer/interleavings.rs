@@ -83,7 +83,7 @@ impl Node {
         let (mut items, mut graphs) = (Vec::new(), Vec::new());
         for told in batch {
             match told {
-                Told::Facts(record) => items.push(Item::Facts(Box::new(record))),
+                Told::Facts(record) => items.push(Item::Facts(Box::new(record), None)),
                 Told::Status(record) => items.push(Item::Status(Box::new(record))),
                 Told::Graph(graph) => graphs.push(read(graph)),
             }

@@ -316,7 +316,7 @@ async fn an_error_at_a_seam_ends_the_role_and_the_next_goes_on() {
     // Other tests of this process meet the point too, so only this thread is armed: a commit without the role.
     let (writer, reader) = graph_writer::open_view(rig.folder.path(), options()).unwrap();
     let mut view = graph_writer::View::new(writer);
-    let item = graph_writer::Item::Facts(Box::new(facts(7, 10, "a/b", Visibility::Public)));
+    let item = graph_writer::Item::Facts(Box::new(facts(7, 10, "a/b", Visibility::Public)), None);
     let batch = graph_writer::Batch {
         items: vec![item],
         positions: Vec::new(),

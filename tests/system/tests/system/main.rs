@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, and prints"
 )]
 
+mod access;
 mod collector;
 mod kafka;
 mod kills;

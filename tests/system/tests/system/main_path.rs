@@ -8,7 +8,7 @@ use crate::node::HOST;
 use crate::stack::{LONG, Stack, assert_same_graph};
 
 /// Waits for the hook of a push, and then for what it told.
-fn wait_until_queryable(stack: &Stack, project: ProjectId, sha: &str) {
+pub fn wait_until_queryable(stack: &Stack, project: ProjectId, sha: &str) {
     let position = eventually("an accepted hook", LONG, || {
         stack
             .deliveries()

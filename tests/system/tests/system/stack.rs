@@ -3,7 +3,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use gitlab::{HookScope, HookTokens};
-use gitlab_sim::{Delivery, HookTarget, NewProject, Sim, SimSettings};
+use gitlab_sim::{Change, Delivery, HookTarget, NewProject, Sim, SimSettings};
 use model::{ProjectId, Secret};
 use runtime::Tasks;
 use store::{Reader, StoreOptions};
@@ -137,6 +137,21 @@ impl Stack {
         self.runtime.block_on(self.sim.create_project(new)).unwrap()
     }
 
+    pub fn change_project(&self, project: ProjectId, change: Change) {
+        self.runtime
+            .block_on(self.sim.change_project(project, change))
+            .unwrap();
+    }
+
+    /// GitLab's system hook goes here, or nowhere.
+    pub fn send_system_hooks(&self, sends: bool) {
+        let tokens = HookTokens::new(vec![Secret::new(HOOK_SECRET)]).unwrap();
+        self.sim.set_system_hook(sends.then(|| HookTarget {
+            url: format!("http://127.0.0.1:{}/webhooks/events", self.ports.public),
+            token: Some(tokens.token(HookScope::System).expose().to_owned()),
+        }));
+    }
+
     /// Pushes a commit as the head of a branch, over HTTP.
     pub fn push(&self, git: &Git, slug: &str, sha: &str, branch: &str) -> Output {
         git.run(&[
@@ -162,6 +177,39 @@ impl Stack {
             request = request.header("Renku-Position", position);
         }
         self.answer(request)
+    }
+
+    /// What a user sees on the public listener: status and text. No token: somebody who is not signed in.
+    pub fn query_as(&self, token: Option<&str>, query: &str, position: Option<&str>) -> (u16, String) {
+        let mut request = self
+            .client
+            .post(format!("http://127.0.0.1:{}/sparql", self.ports.public))
+            .header("Content-Type", "application/sparql-query")
+            .header("Accept", "text/csv")
+            .body(query.to_owned());
+        if let Some(token) = token {
+            request = request.header("PRIVATE-TOKEN", token);
+        }
+        if let Some(position) = position {
+            request = request.header("Renku-Position", position);
+        }
+        self.answer(request)
+    }
+
+    /// Sends a system hook; where it was recorded.
+    pub fn system_hook(&self, body: &str) -> String {
+        let tokens = HookTokens::new(vec![Secret::new(HOOK_SECRET)]).unwrap();
+        let request = self
+            .client
+            .post(format!("http://127.0.0.1:{}/webhooks/events", self.ports.public))
+            .header("X-Gitlab-Token", tokens.token(HookScope::System).expose())
+            .header("Content-Type", "application/json")
+            .body(body.to_owned());
+        self.runtime.block_on(async {
+            let answer = request.send().await.unwrap();
+            assert_eq!(answer.status().as_u16(), 202);
+            answer.headers()["renku-position"].to_str().unwrap().to_owned()
+        })
     }
 
     fn answer(&self, request: reqwest::RequestBuilder) -> (u16, String) {
