@@ -162,6 +162,7 @@ fn refusals_name_the_key_and_its_source() {
         "{told}"
     );
     let (_, told) = check(&|command| {
+        command.env("RENKU__AUTH__GITLAB_TOKENS", "false");
         command.args(["--listen", "0.0.0.0:8080"]);
     });
     assert!(told.contains("listen (from --listen)"), "{told}");
