@@ -17,6 +17,8 @@ pub(crate) enum Fault {
     Names,
     /// Denials are not looked at.
     Denials,
+    /// Facts come in, and the row that the filter decides by stays as it was.
+    Access,
 }
 
 #[cfg(test)]

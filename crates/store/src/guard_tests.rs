@@ -189,6 +189,48 @@ fn stale_rights_are_seen() {
     }
 }
 
+/// Facts of a project that was public, and is not any more, are dropped on their way to the filter.
+#[test]
+fn facts_that_are_dropped_are_seen() {
+    let mut world = World::new();
+    faults::put(Some(Fault::Access));
+    world.facts(1, &facts(2, "a/open", Visibility::Private, &[]));
+    let told = [ALL, GRAPHS].map(|query| world.ask(&Caller::Anonymous, query));
+    faults::put(None);
+    assert!(told.iter().all(is_withheld), "{told:?}");
+}
+
+/// A set that was decided on another snapshot's facts is good for none but those.
+#[test]
+fn a_set_of_another_moment_is_refused() {
+    let mut world = World::new();
+    let before = world.reader.snapshot().unwrap();
+    let visible = before.visible(&Caller::User(user(7)), TODAY).unwrap();
+    world.facts(2, &facts(2, "a/secret", Visibility::Private, &[8]));
+    let after = world.reader.snapshot().unwrap();
+    let query: Query = ALL.parse().unwrap();
+    let told = after.query(
+        &visible,
+        &query,
+        QueryLimits::NONE,
+        &crate::Stop::default(),
+        |_| Ok(()),
+    );
+    assert!(
+        matches!(told, Err(QueryError::Store(StoreError::OtherEpoch { .. }))),
+        "{told:?}"
+    );
+    // The older snapshot still has the facts and the data of its own moment.
+    let told = before.query(
+        &visible,
+        &query,
+        QueryLimits::NONE,
+        &crate::Stop::default(),
+        |_| Ok(()),
+    );
+    assert!(told.is_ok(), "{told:?}");
+}
+
 /// What the guard is for is not to be in the way.
 #[test]
 fn nothing_is_withheld_without_a_fault() {

@@ -149,11 +149,13 @@ impl WriteBatch<'_> {
             }
             None => ("", None),
         };
-        self.set_access(project, |row| AccessRow {
-            visibility,
-            slug,
-            ..row
-        })?;
+        if !faults::is_on(Fault::Access) {
+            self.set_access(project, |row| AccessRow {
+                visibility,
+                slug,
+                ..row
+            })?;
+        }
         if let Some(before) = &before {
             // A later version ends the denials that held for the one before.
             self.new_epoch |= self.may_be_denied(before.state_version)?;

@@ -132,6 +132,18 @@ enum What {
         #[arg(long)]
         short: bool,
     },
+    /// From a hook that takes access away to the first answer without it.
+    Revocation {
+        #[arg(long, default_value_t = 2_500)]
+        projects: usize,
+        #[arg(long, default_value_t = 200)]
+        rounds: usize,
+        #[arg(long, default_value_t = 20)]
+        group_rounds: usize,
+        /// Few projects and rounds: proves that the benchmark runs.
+        #[arg(long)]
+        short: bool,
+    },
     /// Our side of the store benchmark; the benchmark starts it.
     #[command(hide = true)]
     StoreWorker {
@@ -301,6 +313,29 @@ fn main() -> anyhow::Result<()> {
                 (true, _) => "access-bench-timing.md",
             };
             places.save(name, &access::run(&settings, now)?)?;
+        }
+        What::Revocation {
+            projects,
+            rounds,
+            group_rounds,
+            short,
+        } => {
+            let settings = pipeline::revocation::Settings {
+                programs: pipeline::Programs {
+                    renkud: places.program("renkud")?,
+                    renkuctl: places.program("renkuctl")?,
+                    gitlab_sim: places.program("gitlab-sim")?,
+                },
+                cache: places.cache(),
+                projects: if short { 30 } else { projects },
+                rounds: if short { (5, 2) } else { (rounds, group_rounds) },
+            };
+            let name = if short {
+                "revocation-bench-short.md"
+            } else {
+                "revocation-bench.md"
+            };
+            places.save(name, &pipeline::revocation::run(&settings, now)?)?;
         }
         What::StoreWorker {
             what: Worker::Load { store, pieces },

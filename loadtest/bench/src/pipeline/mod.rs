@@ -4,6 +4,7 @@ mod load;
 mod next_push;
 mod project;
 mod report;
+pub mod revocation;
 mod scrape;
 mod stack;
 

@@ -33,11 +33,13 @@ pub struct Programs {
 pub(super) struct Stack {
     sim: Process,
     renkud: Process,
-    sim_url: String,
-    url: String,
+    pub(super) sim_url: String,
+    pub(super) url: String,
     admin_url: String,
     pub(super) data: PathBuf,
     pub(super) http: Client,
+    /// Of the system hook.
+    pub(super) hook_token: String,
 }
 
 /// A hook that was answered 202.
@@ -104,6 +106,7 @@ impl Stack {
             admin_url: format!("http://127.0.0.1:{admin_port}"),
             data,
             http,
+            hook_token: token,
         };
         stack.wait_ready()?;
         Ok(stack)
