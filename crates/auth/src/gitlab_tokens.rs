@@ -22,6 +22,8 @@ const NO_HOLDS: Duration = Duration::from_secs(10);
 const STALE: Duration = Duration::from_secs(60);
 /// GitLab is given so long.
 const WITHIN: Duration = Duration::from_secs(5);
+/// So many questions at one time: anybody can make up tokens.
+const AT_ONCE: usize = 32;
 /// After GitLab did not answer it is left alone so long.
 const REST: Duration = Duration::from_secs(1);
 
@@ -76,6 +78,8 @@ pub struct GitLabTokens {
     answers: Mutex<LruCache<Hash, Answer>>,
     /// One asks about a token at a time, the others wait for what it hears.
     asking: Mutex<HashMap<Hash, Arc<tokio::sync::Mutex<()>>>>,
+    /// Turns to ask.
+    turns: tokio::sync::Semaphore,
     /// Not to be asked before.
     rests_until: Mutex<Duration>,
 }
@@ -93,6 +97,7 @@ impl GitLabTokens {
             holds: Config::seconds(config.token_cache_seconds),
             answers: Mutex::new(LruCache::new(entries)),
             asking: Mutex::default(),
+            turns: tokio::sync::Semaphore::new(AT_ONCE),
             rests_until: Mutex::default(),
         }
     }
@@ -152,10 +157,15 @@ impl GitLabTokens {
         let rests = began < *self.rests_until.lock();
         let answer = match rests {
             true => Err(Unreachable),
-            false => match tokio::time::timeout(WITHIN, self.who_is.who_is(token, header)).await {
-                Ok(answer) => answer,
-                Err(_) => Err(Unreachable),
-            },
+            false => {
+                let asked = async {
+                    let _turn = self.turns.acquire().await.map_err(|_| Unreachable)?;
+                    self.who_is.who_is(token, header).await
+                };
+                tokio::time::timeout(WITHIN, asked)
+                    .await
+                    .unwrap_or(Err(Unreachable))
+            }
         };
         match answer {
             Ok(user) => {

@@ -156,3 +156,28 @@ async fn tokens_that_strangers_make_up_take_bounded_memory() {
     assert_eq!(tokens.answers.lock().len(), 10);
     assert!(tokens.asking.lock().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn gitlab_is_not_asked_more_than_it_may_be_at_one_time() {
+    let sim = Arc::new(Sim {
+        slow: Some(tokio::sync::Notify::new()),
+        ..Sim::default()
+    });
+    let (tokens, _clock) = tokens(&sim, 1_000);
+    let mut set = tokio::task::JoinSet::new();
+    for n in 0..200 {
+        let tokens = tokens.clone();
+        set.spawn(async move {
+            tokens
+                .user(&token(&format!("guess-{n}")), TokenHeader::Bearer)
+                .await
+        });
+    }
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(sim.asked(), AT_ONCE);
+    while let Some(told) = set.join_next().await {
+        assert_eq!(told.unwrap(), Err(Unreachable));
+    }
+}

@@ -137,7 +137,15 @@ impl KeyCache {
         if !self.wants(id) {
             return self.now();
         }
-        let _only = self.fetching.lock().await;
+        // Who has his key already need not wait for somebody else's question.
+        let has = self.known.read().keys.as_ref().is_some_and(|keys| keys.has(id));
+        let _only = match has {
+            true => match self.fetching.try_lock() {
+                Ok(only) => only,
+                Err(_) => return self.now(),
+            },
+            false => self.fetching.lock().await,
+        };
         // Somebody may have fetched meanwhile.
         if self.wants(id) {
             self.fetch().await;
