@@ -7,7 +7,7 @@ use bench::renku_repo::{Shape, write_repository};
 use bench::store::data::{Platform, Visible};
 use bench::store::files::Files;
 use bench::table::Report;
-use bench::{access, export, pipeline, store};
+use bench::{access, export, kafka, pipeline, store};
 use clap::{Args, Parser, Subcommand};
 use time::OffsetDateTime;
 
@@ -143,6 +143,23 @@ enum What {
         /// Few projects and rounds: proves that the benchmark runs.
         #[arg(long)]
         short: bool,
+    },
+    /// Our bus on Kafka against Kafka's own sender.
+    Kafka {
+        #[arg(long, default_value_t = 9)]
+        pairs: usize,
+        #[arg(long, default_value_t = 500_000)]
+        records: usize,
+        /// Few records, one pair: proves that the benchmark runs.
+        #[arg(long)]
+        short: bool,
+    },
+    /// Our side of the Kafka benchmark; the benchmark starts it.
+    #[command(hide = true)]
+    KafkaSender {
+        brokers: String,
+        records: usize,
+        record_bytes: usize,
     },
     /// Our side of the store benchmark; the benchmark starts it.
     #[command(hide = true)]
@@ -336,6 +353,34 @@ fn main() -> anyhow::Result<()> {
                 "revocation-bench.md"
             };
             places.save(name, &pipeline::revocation::run(&settings, now)?)?;
+        }
+        What::Kafka {
+            pairs,
+            records,
+            short,
+        } => {
+            let settings = kafka::Settings {
+                cache: places.cache(),
+                bench: places.program("bench")?,
+                pairs: if short { 1 } else { pairs },
+                records: if short { 20_000 } else { records },
+                record_bytes: 1_024,
+            };
+            let name = if short {
+                "kafka-bench-short.md"
+            } else {
+                "kafka-bench.md"
+            };
+            places.save(name, &kafka::run(&settings, now)?)?;
+        }
+        What::KafkaSender {
+            brokers,
+            records,
+            record_bytes,
+        } => {
+            use std::io::Write as _;
+            let rate = kafka::send(&brokers, records, record_bytes)?;
+            writeln!(std::io::stdout(), "{rate}").context("write to standard output")?;
         }
         What::StoreWorker {
             what: Worker::Load { store, pieces },

@@ -1,5 +1,6 @@
 //! A program run once, from start to end, with what it used.
 
+use std::io::Read as _;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Instant;
 
@@ -40,6 +41,35 @@ pub fn run(command: &mut Command) -> anyhow::Result<Usage> {
         cpu: (used.rusage.utime + used.rusage.stime).as_secs_f64(),
         peak_mib: used.rusage.maxrss as f64 / (1024.0 * 1024.0),
     })
+}
+
+/// As [`run`], and what it wrote to standard output.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_for_output(command: &mut Command) -> anyhow::Result<(Usage, Vec<u8>)> {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let started = Instant::now();
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("start {}", command.get_program().display()))?;
+    let mut output = Vec::new();
+    if let Some(mut stdout) = child.stdout.take() {
+        stdout
+            .read_to_end(&mut output)
+            .context("read the program's output")?;
+    }
+    let used = child.wait4().context("wait for the program")?;
+    let usage = Usage {
+        status: used.status,
+        wall: started.elapsed().as_secs_f64(),
+        cpu: (used.rusage.utime + used.rusage.stime).as_secs_f64(),
+        peak_mib: used.rusage.maxrss as f64 / (1024.0 * 1024.0),
+    };
+    Ok((usage, output))
 }
 
 /// As [`run`], and the program must end well.
