@@ -3,17 +3,23 @@
 //! A hook may be believed where it takes away: at worst somebody sees less until GitLab was asked. Where it gives, nothing is
 //! given before GitLab said so.
 
+use std::time::Duration;
+
 use events::{AccessDenial, DenialScope, Envelope};
 use gitlab::{GroupChange, GroupHook, GroupMemberHook, MemberChange, UserChange, UserHook};
 use model::{AccessLevel, GroupId, StateVersion, Timestamp};
 
 use crate::decide::hint;
 
+/// By so much the clocks of processes may differ. A look that began before the hook, on a clock that is ahead, must not count
+/// as one that came after it.
+const SKEW: Duration = Duration::from_secs(5);
+
 /// Denies, or only has projects looked at.
 fn until(takes_away: bool, now: Timestamp) -> StateVersion {
     match takes_away {
         // Versions of facts are moments.
-        true => StateVersion::new(now.micros_since_epoch()),
+        true => StateVersion::new(now.plus(SKEW).micros_since_epoch()),
         false => StateVersion::default(),
     }
 }
@@ -118,7 +124,7 @@ mod tests {
         ] {
             let denial = of_member(&member(change, level), NOW).unwrap();
             assert_eq!(denial.takes_away(), takes_away, "{change:?} {level:?}");
-            assert_eq!(denial.holds_until.get(), if takes_away { 77 } else { 0 });
+            assert_eq!(denial.holds_until.get(), if takes_away { 5_000_077 } else { 0 });
             assert_eq!(events::TopicValue::key(&denial), key);
         }
     }
