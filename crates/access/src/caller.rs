@@ -10,6 +10,8 @@ pub enum Caller {
     Anonymous,
     /// Somebody whom GitLab knows: sees what is public and internal, and where he is a member.
     User(UserId),
+    /// Somebody whom GitLab knows as external: sees what is public, and where he is a member.
+    External(UserId),
     /// A program with a token of its own.
     Service(Arc<ServiceScope>),
     /// The operator, who asked for it: sees every project that exists.
@@ -44,6 +46,7 @@ impl Caller {
         match self {
             Self::Anonymous => "anonymous",
             Self::User(_) => "user",
+            Self::External(_) => "external-user",
             Self::Service(_) => "service",
             Self::Administrator => "administrator",
             Self::Prober => "prober",
@@ -53,7 +56,7 @@ impl Caller {
     /// The user, if it is one.
     pub const fn user(&self) -> Option<UserId> {
         match self {
-            Self::User(user) => Some(*user),
+            Self::User(user) | Self::External(user) => Some(*user),
             _ => None,
         }
     }

@@ -174,7 +174,9 @@ pub fn why(caller: &Caller, today: Day, access: &ProjectAccess) -> Why {
         _ => {}
     }
     match caller {
-        Caller::User(_) => of_user(today, access),
+        Caller::User(_) => of_user(today, access, access.visibility == Visibility::Internal),
+        // GitLab: external users see of internal projects those that they are members of, as of private ones.
+        Caller::External(_) => of_user(today, access, false),
         Caller::Service(service) => match (&service.grant, access.visibility) {
             _ if access.denied == Denied::SignedIn => Why::Denied,
             (Grant::Internal, Visibility::Internal) => Why::SignedIn,
@@ -185,8 +187,8 @@ pub fn why(caller: &Caller, today: Day, access: &ProjectAccess) -> Why {
     }
 }
 
-fn of_user(today: Day, access: &ProjectAccess) -> Why {
-    let internal = access.visibility == Visibility::Internal;
+/// `internal`: signing in is enough.
+fn of_user(today: Day, access: &ProjectAccess, internal: bool) -> Why {
     let member = access.membership;
     if internal && access.denied < Denied::SignedIn {
         return Why::SignedIn;
@@ -257,7 +259,15 @@ mod tests {
         );
         assert_eq!(see(Caller::Administrator, &facts), [1, 2, 3, 4]);
         assert!(see(Caller::Prober, &facts).is_empty());
+        let external = || Caller::External(UserId::new(1).unwrap());
+        assert_eq!(see(external(), &facts), [3]);
         facts[1].membership = Some(Membership { until: None });
+        assert_eq!(see(user(), &facts), [1, 2, 3]);
+        assert_eq!(see(external(), &facts), [1, 3]);
+        facts[2].membership = Some(Membership { until: None });
+        assert_eq!(see(external(), &facts), [1, 2, 3]);
+        facts[2].denied = Denied::Membership;
+        assert_eq!(see(external(), &facts), [1, 3]);
         assert_eq!(see(user(), &facts), [1, 2, 3]);
     }
 

@@ -25,6 +25,8 @@ pub struct Config {
     pub jwks_url: String,
     /// The claim with the user's number in GitLab.
     pub user_claim: String,
+    /// The claim that is `true` if GitLab knows the user as external. A token without it is of one who is not.
+    pub external_claim: String,
     /// Seconds by which clocks may differ.
     pub leeway_seconds: u64,
     /// A token with an unknown key makes the keys be fetched again, once in so many seconds at most.
@@ -109,6 +111,7 @@ impl Default for Config {
             algorithms: vec!["RS256".to_owned()],
             jwks_url: String::new(),
             user_claim: "gitlab_user_id".to_owned(),
+            external_claim: "gitlab_external".to_owned(),
             leeway_seconds: 10,
             keys_min_refresh_seconds: 30,
             keys_max_age_seconds: 300,

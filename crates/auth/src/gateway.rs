@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::jwt::{Fault, Keys, claims, in_time, user};
+use crate::person::Person;
 
 const ISSUER: &str = "renku-gateway";
 /// Longest life of a token.
@@ -21,8 +22,8 @@ const LEEWAY: Duration = Duration::from_secs(5);
 pub enum GatewayCaller {
     /// Somebody who is not signed in.
     Anonymous,
-    /// A user, by the number in GitLab.
-    User(UserId),
+    /// A user.
+    User(Person),
     /// An administrator who asked to see everything.
     Administrator(UserId),
 }
@@ -31,7 +32,7 @@ impl GatewayCaller {
     fn caller(self) -> Caller {
         match self {
             Self::Anonymous => Caller::Anonymous,
-            Self::User(user) => Caller::User(user),
+            Self::User(person) => person.caller(),
             Self::Administrator(_) => Caller::Administrator,
         }
     }
@@ -66,14 +67,14 @@ impl GatewaySigner {
         now: Timestamp,
     ) -> Result<Secret, SignerFault> {
         let seconds = now.micros_since_epoch() / 1_000_000;
-        let (subject, administrator) = match caller {
-            GatewayCaller::Anonymous => (Value::Null, false),
-            GatewayCaller::User(user) => (json!(user), false),
-            GatewayCaller::Administrator(user) => (json!(user), true),
+        let (subject, external, administrator) = match caller {
+            GatewayCaller::Anonymous => (Value::Null, false, false),
+            GatewayCaller::User(Person { user, external }) => (json!(user), external, false),
+            GatewayCaller::Administrator(user) => (json!(user), false, true),
         };
         let claims = json!({
-            "iss": ISSUER, "user": subject, "administrator": administrator, "htm": method, "htu": path,
-            "iat": seconds, "exp": seconds + LONGEST.as_secs() / 2,
+            "iss": ISSUER, "user": subject, "external": external, "administrator": administrator,
+            "htm": method, "htu": path, "iat": seconds, "exp": seconds + LONGEST.as_secs() / 2,
         });
         let mut header = Header::new(Algorithm::EdDSA);
         header.kid = Some(self.id.clone());
@@ -121,11 +122,14 @@ impl Gateway {
         if issued > now.micros_since_epoch() / 1_000_000 + LEEWAY.as_secs() {
             return Err(Fault::NotYet);
         }
-        let administrator = claims.get("administrator").and_then(Value::as_bool) == Some(true);
-        let caller = match (claims.get("user"), administrator) {
+        let says = |name: &str| claims.get(name).and_then(Value::as_bool) == Some(true);
+        let caller = match (claims.get("user"), says("administrator")) {
             (Some(Value::Null), false) => GatewayCaller::Anonymous,
             (known, administrator) => match (user(known).ok_or(Fault::NoUser)?, administrator) {
-                (user, false) => GatewayCaller::User(user),
+                (user, false) => GatewayCaller::User(Person {
+                    user,
+                    external: says("external"),
+                }),
                 (user, true) => GatewayCaller::Administrator(user),
             },
         };

@@ -9,17 +9,20 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gitlab::{Account, GitLabError, RestClient, TokenHeader};
 use lru::LruCache;
-use model::{Secret, UserId};
+use model::Secret;
 use parking_lot::Mutex;
 use runtime::{Clock, Edges};
 use sha2::{Digest as _, Sha256};
 
 use crate::config::Config;
+use crate::person::Person;
 
 /// A "no" holds so long at most: a token that was just made is asked about soon again.
 const NO_HOLDS: Duration = Duration::from_secs(10);
 /// While GitLab is down a "yes" holds so much longer.
 const STALE: Duration = Duration::from_secs(60);
+/// GitLab makes none that are longer; such a header might be refused before GitLab sees it, which would look like a fault.
+const LONGEST: usize = 1 << 10;
 /// GitLab is given so long.
 const WITHIN: Duration = Duration::from_secs(5);
 /// So many questions at one time: anybody can make up tokens.
@@ -36,14 +39,14 @@ pub struct Unreachable;
 #[async_trait]
 pub trait WhoIs: Send + Sync {
     /// None: nobody's, or one of somebody who may not sign in.
-    async fn who_is(&self, token: &Secret, header: TokenHeader) -> Result<Option<UserId>, Unreachable>;
+    async fn who_is(&self, token: &Secret, header: TokenHeader) -> Result<Option<Person>, Unreachable>;
 }
 
 #[async_trait]
 impl WhoIs for RestClient {
-    async fn who_is(&self, token: &Secret, header: TokenHeader) -> Result<Option<UserId>, Unreachable> {
+    async fn who_is(&self, token: &Secret, header: TokenHeader) -> Result<Option<Person>, Unreachable> {
         match self.account(token, header).await {
-            Ok(Account { id, active }) => Ok(active.then_some(id)),
+            Ok(Account { id, active, external }) => Ok(active.then_some(Person { user: id, external })),
             Err(GitLabError::Refused(_)) => Ok(None),
             Err(error) => {
                 tracing::warn!(%error, "GitLab does not tell whose token it is");
@@ -55,9 +58,28 @@ impl WhoIs for RestClient {
 
 type Hash = [u8; 32];
 
+type Asking = Mutex<HashMap<Hash, Arc<tokio::sync::Mutex<()>>>>;
+
+/// Somebody who waits for a turn. The last one takes it out, also if his caller has gone away meanwhile.
+struct Waiting<'a> {
+    asking: &'a Asking,
+    hash: Hash,
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut asking = self.asking.lock();
+        // The map's and ours.
+        if Arc::strong_count(&self.turn) <= 2 {
+            asking.remove(&self.hash);
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Answer {
-    user: Option<UserId>,
+    person: Option<Person>,
     at: Duration,
 }
 
@@ -77,7 +99,7 @@ pub struct GitLabTokens {
     holds: Duration,
     answers: Mutex<LruCache<Hash, Answer>>,
     /// One asks about a token at a time, the others wait for what it hears.
-    asking: Mutex<HashMap<Hash, Arc<tokio::sync::Mutex<()>>>>,
+    asking: Asking,
     /// Turns to ask.
     turns: tokio::sync::Semaphore,
     /// Not to be asked before.
@@ -113,38 +135,43 @@ impl GitLabTokens {
     }
 
     /// An answer that is no older than it may be, with `more` added for a "yes".
-    fn remembered(&self, hash: &Hash, more: Duration) -> Option<Option<UserId>> {
+    fn remembered(&self, hash: &Hash, more: Duration) -> Option<Option<Person>> {
         let answer = *self.answers.lock().get(hash)?;
         let age = self.clock.monotonic().saturating_sub(answer.at);
-        let holds = match answer.user {
+        let holds = match answer.person {
             Some(_) => self.holds + more,
             None => self.holds.min(NO_HOLDS),
         };
-        (age < holds).then_some(answer.user)
+        (age < holds).then_some(answer.person)
     }
 
-    pub(crate) async fn user(
+    pub(crate) async fn person(
         &self,
         token: &Secret,
         header: TokenHeader,
-    ) -> Result<(Option<UserId>, Source), Unreachable> {
+    ) -> Result<(Option<Person>, Source), Unreachable> {
+        if token.expose().len() > LONGEST {
+            return Ok((None, Source::Remembered));
+        }
         let hash = self.hash(token, header);
-        if let Some(user) = self.remembered(&hash, Duration::ZERO) {
-            return Ok((user, Source::Remembered));
+        if let Some(person) = self.remembered(&hash, Duration::ZERO) {
+            return Ok((person, Source::Remembered));
         }
-        let turn = self.asking.lock().entry(hash).or_default().clone();
-        let mine = turn.lock().await;
-        let answer = match self.remembered(&hash, Duration::ZERO) {
-            Some(user) => Ok((user, Source::Remembered)),
+        let waiting = self.wait_for_turn(hash);
+        let _mine = waiting.turn.lock().await;
+        match self.remembered(&hash, Duration::ZERO) {
+            Some(person) => Ok((person, Source::Remembered)),
             None => self.ask(&hash, token, header).await,
-        };
-        drop(mine);
-        // Whoever waits holds the turn as well: the last one takes it out.
-        let mut asking = self.asking.lock();
-        if asking.get(&hash).is_some_and(|turn| Arc::strong_count(turn) <= 2) {
-            asking.remove(&hash);
         }
-        answer
+    }
+
+    fn wait_for_turn(&self, hash: Hash) -> Waiting<'_> {
+        let turn = self.asking.lock().entry(hash).or_default().clone();
+        Waiting {
+            asking: &self.asking,
+            hash,
+            turn,
+        }
     }
 
     async fn ask(
@@ -152,7 +179,7 @@ impl GitLabTokens {
         hash: &Hash,
         token: &Secret,
         header: TokenHeader,
-    ) -> Result<(Option<UserId>, Source), Unreachable> {
+    ) -> Result<(Option<Person>, Source), Unreachable> {
         let began = self.clock.monotonic();
         let rests = began < *self.rests_until.lock();
         let answer = match rests {
@@ -168,17 +195,17 @@ impl GitLabTokens {
             }
         };
         match answer {
-            Ok(user) => {
+            Ok(person) => {
                 // It was true when it was asked, not later.
-                self.answers.lock().put(*hash, Answer { user, at: began });
-                Ok((user, Source::Asked))
+                self.answers.lock().put(*hash, Answer { person, at: began });
+                Ok((person, Source::Asked))
             }
             Err(down) => {
                 if !rests {
                     *self.rests_until.lock() = self.clock.monotonic() + REST;
                 }
                 match self.remembered(hash, STALE) {
-                    Some(user) => Ok((user, Source::Stale)),
+                    Some(person) => Ok((person, Source::Stale)),
                     None => Err(down),
                 }
             }

@@ -11,6 +11,7 @@ use crate::gateway::Gateway;
 use crate::gitlab_tokens::{GitLabTokens, Source, WhoIs};
 use crate::jwt::{Fault, Rules, key_id};
 use crate::keys::{HttpKeys, KeyCache, KeySource};
+use crate::person::Person;
 use crate::services::Services;
 
 /// Nobody can be told. Callers hear no more than this.
@@ -154,15 +155,15 @@ impl Identities {
         let Ok(keys) = cache.keys(id.as_deref()).await else {
             return Err(AuthError::Unavailable);
         };
-        let user = rules.user(token, &keys, self.clock.now());
-        user.map(Caller::User).map_err(wrong)
+        let person = rules.person(token, &keys, self.clock.now());
+        person.map(Person::caller).map_err(wrong)
     }
 
     async fn by_gitlab(&self, token: &model::Secret, header: TokenHeader) -> Resolved {
         let (caller, source) = match &self.gitlab {
             None => (Err(AuthError::Wrong), Source::Remembered),
-            Some(gitlab) => match gitlab.user(token, header).await {
-                Ok((Some(user), source)) => (Ok(Caller::User(user)), source),
+            Some(gitlab) => match gitlab.person(token, header).await {
+                Ok((Some(person), source)) => (Ok(person.caller()), source),
                 Ok((None, source)) => (Err(AuthError::Wrong), source),
                 Err(_) => (Err(AuthError::Unavailable), Source::Asked),
             },

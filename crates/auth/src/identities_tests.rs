@@ -48,14 +48,20 @@ impl KeySource for Arc<Provider> {
     }
 }
 
+fn person(user: i64, external: bool) -> Option<Person> {
+    let user = UserId::new(user).ok()?;
+    Some(Person { user, external })
+}
+
 struct Nobody;
 
 #[async_trait]
 impl WhoIs for Nobody {
-    async fn who_is(&self, token: &Secret, _: TokenHeader) -> Result<Option<UserId>, Unreachable> {
+    async fn who_is(&self, token: &Secret, _: TokenHeader) -> Result<Option<Person>, Unreachable> {
         match token.expose() {
             "down" => Err(Unreachable),
-            "glpat-42" => Ok(UserId::new(42).ok()),
+            "glpat-42" => Ok(person(42, false)),
+            "glpat-external" => Ok(person(42, true)),
             _ => Ok(None),
         }
     }
@@ -183,6 +189,8 @@ async fn every_kind_of_credentials_has_its_caller() {
     assert_eq!(door.bearer(&jwt("a", RSA, NOW - 60)).await, Err(AuthError::Wrong));
     assert_eq!(door.bearer("glpat-42").await, Ok(user()));
     assert_eq!(door.asks("private-token", "glpat-42").await, Ok(user()));
+    let external = Caller::External(UserId::new(42).unwrap());
+    assert_eq!(door.bearer("glpat-external").await, Ok(external));
     assert_eq!(door.bearer("glpat-43").await, Err(AuthError::Wrong));
     let Ok(Caller::Service(scope)) = door.bearer("service-token").await else {
         panic!("the service is not known");
@@ -218,14 +226,18 @@ async fn the_gateway_speaks_for_one_request() {
     let seven = UserId::new(7).unwrap();
     assert_eq!(ask(&sign(GatewayCaller::Anonymous)).await, Ok(Caller::Anonymous));
     assert_eq!(
-        ask(&sign(GatewayCaller::User(seven))).await,
+        ask(&sign(GatewayCaller::User(person(7, false).unwrap()))).await,
         Ok(Caller::User(seven))
+    );
+    assert_eq!(
+        ask(&sign(GatewayCaller::User(person(7, true).unwrap()))).await,
+        Ok(Caller::External(seven))
     );
     assert_eq!(
         ask(&sign(GatewayCaller::Administrator(seven))).await,
         Ok(Caller::Administrator)
     );
-    let token = sign(GatewayCaller::User(seven));
+    let token = sign(GatewayCaller::User(person(7, false).unwrap()));
     for (method, other) in [
         ("POST", path),
         ("GET", "/sparql?query=y"),
@@ -240,7 +252,7 @@ async fn the_gateway_speaks_for_one_request() {
     for id in ["g1", "g2"] {
         let other = GatewaySigner::new(id, &Secret::new(OTHER_ED)).unwrap();
         let token = other
-            .sign(GatewayCaller::User(seven), ("GET", path), now)
+            .sign(GatewayCaller::User(person(7, false).unwrap()), ("GET", path), now)
             .unwrap();
         assert_eq!(ask(token.expose()).await, Err(AuthError::Wrong), "{id}");
     }

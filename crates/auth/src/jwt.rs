@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::config::{Config, algorithm};
+use crate::person::Person;
 
 /// Why a token is not good. For logs; callers are told nothing of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -47,6 +48,12 @@ pub enum Fault {
     /// Not yet.
     #[error("the token is not good yet")]
     NotYet,
+    /// It says that it is for something else than access: to tell who somebody is, to refresh, to log out.
+    #[error("the token is not for access")]
+    Purpose,
+    /// Good only together with a proof that is not looked at here.
+    #[error("the token is bound to a key of its client")]
+    Bound,
     /// It does not say who the user is in GitLab.
     #[error("the token has no GitLab user")]
     NoUser,
@@ -60,6 +67,7 @@ pub struct Rules {
     clients: Vec<String>,
     algorithms: Vec<Algorithm>,
     user_claim: String,
+    external_claim: String,
     leeway: Duration,
 }
 
@@ -135,6 +143,7 @@ fn of_key(named: KeyAlgorithm) -> Option<Algorithm> {
 struct Head {
     alg: String,
     kid: Option<String>,
+    typ: Option<String>,
     crit: Option<Value>,
 }
 
@@ -194,13 +203,23 @@ impl Rules {
                 .filter_map(|name| algorithm(name))
                 .collect(),
             user_claim: config.user_claim.clone(),
+            external_claim: config.external_claim.clone(),
             leeway: Config::seconds(config.leeway_seconds),
         })
     }
 
     /// Whose token it is.
-    pub(crate) fn user(&self, token: &str, keys: &Keys, now: Timestamp) -> Result<UserId, Fault> {
+    pub(crate) fn person(&self, token: &str, keys: &Keys, now: Timestamp) -> Result<Person, Fault> {
+        for_access(head(token)?.typ.as_deref(), ACCESS_TYPES)?;
         let claims = claims(token, &self.algorithms, keys)?;
+        // Keycloak says in a claim what it says in no header: `Bearer`, `ID`, `Logout`, `Refresh`.
+        match claims.get("typ") {
+            None => {}
+            Some(typ) => for_access(Some(typ.as_str().unwrap_or_default()), &["Bearer"])?,
+        }
+        if claims.get("cnf").is_some() {
+            return Err(Fault::Bound);
+        }
         if claims.get("iss").and_then(Value::as_str) != Some(&self.issuer) {
             return Err(Fault::Issuer);
         }
@@ -219,7 +238,24 @@ impl Rules {
             return Err(Fault::Client);
         }
         in_time(&claims, now, self.leeway)?;
-        user(claims.get(&self.user_claim)).ok_or(Fault::NoUser)
+        let user = user(claims.get(&self.user_claim)).ok_or(Fault::NoUser)?;
+        let external = claims.get(&self.external_claim);
+        Ok(Person {
+            user,
+            // What is not a plain no is a yes: it shows less.
+            external: external.is_some_and(|said| *said != Value::Bool(false)),
+        })
+    }
+}
+
+/// RFC 9068, and what providers wrote before it.
+const ACCESS_TYPES: &[&str] = &["JWT", "at+jwt", "application/at+jwt"];
+
+fn for_access(typ: Option<&str>, known: &[&str]) -> Result<(), Fault> {
+    let fits = |typ: &str| known.iter().any(|known| known.eq_ignore_ascii_case(typ));
+    match typ.is_none_or(fits) {
+        true => Ok(()),
+        false => Err(Fault::Purpose),
     }
 }
 

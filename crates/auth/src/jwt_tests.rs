@@ -62,7 +62,8 @@ fn rsa(claims: &Value) -> String {
 
 fn check(token: &str) -> Result<u32, Fault> {
     let rules = Rules::new(&config()).unwrap();
-    rules.user(token, &keys(), now()).map(UserId::get)
+    let person = rules.person(token, &keys(), now());
+    person.map(|person| person.user.get())
 }
 
 fn with(name: &str, value: Value) -> Value {
@@ -241,4 +242,50 @@ fn key_sets_are_read_with_care() {
     }
     assert!(keys().has(Some("a")) && keys().has(Some("e")));
     assert!(!keys().has(Some("enc")) && !keys().has(None));
+}
+
+#[test]
+fn tokens_for_something_else_are_refused() {
+    // As Keycloak writes them: access tokens `Bearer`; those that tell who somebody is `ID`; of a logout `Logout`.
+    assert_eq!(check(&rsa(&with("typ", json!("Bearer")))), Ok(42));
+    for typ in [
+        json!("ID"),
+        json!("Logout"),
+        json!("Refresh"),
+        json!(""),
+        json!(7),
+        json!(["Bearer"]),
+    ] {
+        assert_eq!(
+            check(&rsa(&with("typ", typ.clone()))),
+            Err(Fault::Purpose),
+            "{typ}"
+        );
+    }
+    let headed = |typ: &str| {
+        let mut header = Header::new(Algorithm::RS256);
+        header.kid = Some("a".into());
+        header.typ = Some(typ.into());
+        jsonwebtoken::encode(&header, &good(), &EncodingKey::from_rsa_pem(RSA).unwrap()).unwrap()
+    };
+    assert_eq!(check(&headed("at+jwt")), Ok(42));
+    for typ in ["logout+jwt", "dpop+jwt", "secevent+jwt", ""] {
+        assert_eq!(check(&headed(typ)), Err(Fault::Purpose), "{typ}");
+    }
+    let bound = with(
+        "cnf",
+        json!({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}),
+    );
+    assert_eq!(check(&rsa(&bound)), Err(Fault::Bound));
+}
+
+#[test]
+fn external_users_are_told() {
+    let rules = Rules::new(&config()).unwrap();
+    let external = |claims: &Value| rules.person(&rsa(claims), &keys(), now()).unwrap().external;
+    assert!(!external(&good()));
+    assert!(!external(&with("gitlab_external", json!(false))));
+    for said in [json!(true), json!("true"), json!("false"), json!(0)] {
+        assert!(external(&with("gitlab_external", said.clone())), "{said}");
+    }
 }

@@ -13,6 +13,7 @@ mod gitlab_tokens;
 mod identities;
 mod jwt;
 mod keys;
+mod person;
 mod services;
 
 pub use config::{Config, ConfigFault, GatewayKey, GrantOf, ServiceToken};
@@ -22,3 +23,4 @@ pub use gitlab_tokens::{GitLabTokens, Unreachable, WhoIs};
 pub use identities::{Asking, AuthError, Identities, Kind, Resolved};
 pub use jwt::{Fault, Rules};
 pub use keys::{HttpKeys, KeyCache, KeySource};
+pub use person::Person;

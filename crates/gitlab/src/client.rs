@@ -69,6 +69,8 @@ pub struct Account {
     pub id: UserId,
     /// Neither blocked nor deactivated nor waiting for approval.
     pub active: bool,
+    /// Sees internal projects as a member only.
+    pub external: bool,
 }
 
 /// GitLab's REST API, version 4. Talks to the configured host alone: redirects are not followed.
@@ -145,24 +147,32 @@ impl RestClient {
         self.send(request, what).await
     }
 
-    /// Whose a token is: `GET /user` with it. `Refused`: nobody's, or it may not tell.
+    /// Whose a token is: `GET /user` with it. `Refused`: nobody's, or it may not read the user's projects (a token of the scope
+    /// `read_user` may tell who he is, but GitLab would show it no project).
     pub async fn account(&self, token: &Secret, header: TokenHeader) -> Result<Account, GitLabError> {
         #[derive(serde::Deserialize)]
         struct Body {
             id: UserId,
             state: String,
+            #[serde(default)]
+            external: bool,
         }
-        let request = self.http.get(self.address(&["user"], &[])?);
-        let request = match header {
-            TokenHeader::Private => request.header("PRIVATE-TOKEN", sensitive(token.expose())?),
-            TokenHeader::Bearer => {
-                request.header("Authorization", sensitive(&format!("Bearer {}", token.expose()))?)
-            }
+        let (name, value) = match header {
+            TokenHeader::Private => ("PRIVATE-TOKEN", sensitive(token.expose())?),
+            TokenHeader::Bearer => ("Authorization", sensitive(&format!("Bearer {}", token.expose()))?),
         };
-        let (body, _) = self.send::<Body>(request, "the user of a token").await?;
+        let ask = |address: Url| self.http.get(address).header(name, value.clone());
+        let (body, _) = self
+            .send::<Body>(ask(self.address(&["user"], &[])?), "the user of a token")
+            .await?;
+        let one = [("per_page", "1"), ("simple", "true"), ("membership", "true")];
+        let projects = ask(self.address(&["projects"], &one)?);
+        self.send::<Vec<serde::de::IgnoredAny>>(projects, "the projects of a token")
+            .await?;
         Ok(Account {
             id: body.id,
             active: body.state == "active",
+            external: body.external,
         })
     }
 

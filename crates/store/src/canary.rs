@@ -114,6 +114,7 @@ impl Snapshot {
         let strangers = [
             Caller::Anonymous,
             Caller::User(UserId::MAX),
+            Caller::External(UserId::MAX),
             service(Grant::Public),
             service(Grant::Internal),
             Caller::Administrator,

@@ -191,13 +191,14 @@ impl<'a> Guard<'a> {
         let (no_membership, nothing) = self.taken(slug, version)?;
         Ok(match caller {
             _ if nothing => false,
-            Caller::User(user) => {
+            Caller::User(user) | Caller::External(user) => {
                 let mut member = false;
                 for _ in 0..take.u32()? {
                     let (who, until) = (take.u32()?, until_of(take.u32()?));
                     member |= who == user.get() && until.is_none_or(|day| self.known.today < day);
                 }
-                internal || (member && !no_membership)
+                let signed_in = !matches!(caller, Caller::External(_));
+                (internal && signed_in) || (member && !no_membership)
             }
             Caller::Service(service) => match &service.grant {
                 Grant::Public => false,

@@ -39,7 +39,7 @@ pub enum QueryError {
     /// Gave more rows than its limit.
     #[error("the query has more than {0} rows: add a LIMIT")]
     Rows(u64),
-    /// Looked at more quads than its limit, which bounds the memory that joins can take.
+    /// Was given more quads than its limit, which bounds the memory that joins can take.
     #[error("the query reads more than {0} quads: make it more selective")]
     Quads(u64),
     /// Made up more terms than fit, in bytes.

@@ -11,6 +11,7 @@ use heed::types::{Bytes, DecodeIgnore};
 use heed::{RoPrefix, RoRange};
 
 use crate::faults::{self, Fault};
+use crate::memory;
 use crate::order::{Gid, KEY, Order, TERMS, graph_key, graph_of, triple_of};
 use crate::scope::{GraphSet, ProjectGraphs};
 use crate::sorted::SortedKeys;
@@ -211,7 +212,8 @@ impl<'a> Scan<'a> {
             return Ok(None);
         };
         let quads = self.view.visible_quads(self.set_number())?;
-        let mut keys = Vec::with_capacity(quads.min(SMALL) as usize);
+        // Not on the query's account: whether it comes to this depends on what is hidden.
+        let mut keys = memory::uncounted(|| Vec::with_capacity(quads.min(SMALL) as usize));
         for graph in &set.list {
             for row in self
                 .view
@@ -224,7 +226,9 @@ impl<'a> Scan<'a> {
             }
         }
         keys.sort_unstable();
-        Ok(Some(self.view.keep_sorted(self.set_number(), self.order, keys)))
+        Ok(Some(memory::uncounted(|| {
+            self.view.keep_sorted(self.set_number(), self.order, keys)
+        })))
     }
 
     /// Called when hidden quads were passed over, or as much work was done: goes on elsewhere if that is cheaper. `terms`
@@ -439,13 +443,17 @@ impl Iterator for Scan<'_> {
     type Item = Result<(Triple, Gid), ScanError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let step = self.step().transpose();
-        match &step {
-            Some(Ok((_, graph))) => self.view.touched.graph(*graph),
-            Some(Err(_)) => self.source = Source::Ended,
-            None => {}
+        let step = self.step().and_then(|given| {
+            if let Some((_, graph)) = given {
+                self.view.touched.graph(graph);
+                self.view.gave()?;
+            }
+            Ok(given)
+        });
+        if step.is_err() {
+            self.source = Source::Ended;
         }
-        step
+        step.transpose()
     }
 }
 

@@ -76,6 +76,7 @@ pub(crate) struct Bounds {
     pub(crate) stop: Stop,
 }
 
+/// Terms of the query, and such as it computed.
 #[derive(Default)]
 struct MadeUp {
     ids: FxHashMap<Term, TermId>,
@@ -83,9 +84,9 @@ struct MadeUp {
     bytes: usize,
 }
 
-/// The most bytes of terms that a query may make up, e.g. with `BIND`.
+/// The most bytes of terms that a query may bring or make up, e.g. with `BIND`.
 pub(crate) const MOST_MADE_UP: usize = 256 << 20;
-/// What a made-up term takes beside its text, which is kept twice.
+/// What such a term takes beside its text, which is kept twice.
 const MADE_UP_OVERHEAD: usize = 160;
 
 pub(crate) struct View<'a> {
@@ -99,6 +100,8 @@ pub(crate) struct View<'a> {
     pub(crate) has_foreign: bool,
     bounds: Bounds,
     snapshot_until: Instant,
+    /// Rows that were looked at, and quads that were given.
+    looked: Cell<u64>,
     read: Cell<u64>,
     /// Quads that were passed over because they are hidden, over all scans.
     pub(crate) hidden: Cell<u64>,
@@ -149,6 +152,7 @@ impl<'a> View<'a> {
                 stop: Stop::default(),
             },
             snapshot_until: snapshot.until(),
+            looked: Cell::new(0),
             read: Cell::new(0),
             hidden: Cell::new(0),
             sorted: sorted.into(),
@@ -193,25 +197,34 @@ impl<'a> View<'a> {
         Ok(quads)
     }
 
-    /// To be called for every row that is looked at.
+    /// To be called for every row that is looked at, also for hidden ones.
     #[inline]
     pub(crate) fn tick(&self) -> Result<(), ScanError> {
-        let read = self.read.get() + 1;
-        self.read.set(read);
-        if read.is_multiple_of(256) {
-            self.check(read)
+        let looked = self.looked.get() + 1;
+        self.looked.set(looked);
+        if looked.is_multiple_of(256) {
+            self.check()
         } else {
             Ok(())
         }
     }
 
-    #[cold]
-    fn check(&self, read: u64) -> Result<(), ScanError> {
-        if self.bounds.stop.is_set() {
-            return Err(ScanError::Stopped);
-        }
+    /// To be called for every quad that is given. Hidden ones must not count: who comes close to the bound with quads of his
+    /// own could tell from the error whether there was one more.
+    #[inline]
+    pub(crate) fn gave(&self) -> Result<(), ScanError> {
+        let read = self.read.get() + 1;
+        self.read.set(read);
         if read > self.bounds.quads {
             return Err(ScanError::Quads);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn check(&self) -> Result<(), ScanError> {
+        if self.bounds.stop.is_set() {
+            return Err(ScanError::Stopped);
         }
         if memory::is_used_up() {
             return Err(ScanError::Memory);
@@ -228,6 +241,9 @@ impl<'a> View<'a> {
 
     /// The id of a term of the query; one that the data has not is made up.
     pub(crate) fn id_of(&self, term: Term) -> Result<TermId, ScanError> {
+        if let Some(id) = self.made_up.borrow().ids.get(&term) {
+            return Ok(*id);
+        }
         let known = match &term {
             Term::NamedNode(iri) => match self.names.below_projects(iri.as_str()) {
                 Some(below) => match self.project_term(below)? {
@@ -239,27 +255,19 @@ impl<'a> View<'a> {
             Term::BlankNode(node) => self.find(Kind::Blank, node.as_str().as_bytes())?,
             Term::Literal(literal) => {
                 let datatype = literal.datatype();
-                let whole = match literal.language() {
-                    None => inline(literal.value(), datatype.as_str()),
-                    Some(_) => None,
-                };
-                match whole {
-                    Some(id) => Some(id),
-                    None => {
-                        let mut bytes = Vec::with_capacity(literal.value().len() + 8);
-                        write_literal(literal.value(), datatype.as_str(), literal.language(), &mut bytes);
-                        self.find(Kind::Literal, &bytes)?
-                    }
+                if literal.language().is_none()
+                    && let Some(id) = inline(literal.value(), datatype.as_str())
+                {
+                    return Ok(id);
                 }
+                let mut bytes = Vec::with_capacity(literal.value().len() + 8);
+                write_literal(literal.value(), datatype.as_str(), literal.language(), &mut bytes);
+                self.find(Kind::Literal, &bytes)?
             }
         };
-        if let Some(id) = known {
-            return Ok(id);
-        }
+        // One that is known is kept, and costs, like one that is not: it may be known from hidden quads alone, and who comes
+        // close to a bound could tell.
         let mut made_up = self.made_up.borrow_mut();
-        if let Some(id) = made_up.ids.get(&term) {
-            return Ok(*id);
-        }
         let text = match &term {
             Term::NamedNode(iri) => iri.as_str().len(),
             Term::BlankNode(node) => node.as_str().len(),
@@ -269,7 +277,7 @@ impl<'a> View<'a> {
         if made_up.bytes > MOST_MADE_UP {
             return Err(ScanError::MadeUp);
         }
-        let id = TermId::new(Kind::Extra, made_up.terms.len() as u64);
+        let id = known.unwrap_or(TermId::new(Kind::Extra, made_up.terms.len() as u64));
         made_up.terms.push(term.clone());
         made_up.ids.insert(term, id);
         Ok(id)

@@ -14,6 +14,14 @@ pub(crate) enum Caller {
 
 /// A token in any of the places where GitLab takes one: `PRIVATE-TOKEN`, `Bearer`, or Basic with the token as password.
 pub(crate) fn caller(state: &State, headers: &HeaderMap) -> Result<Caller, SimError> {
+    match who(state, headers)? {
+        (_, true) => Err(SimError::InsufficientScope),
+        (caller, false) => Ok(caller),
+    }
+}
+
+/// The same where the scope `read_user` is enough. True: the token has no other.
+pub(crate) fn who(state: &State, headers: &HeaderMap) -> Result<(Caller, bool), SimError> {
     let header = |name| {
         headers
             .get(name)
@@ -37,22 +45,25 @@ pub(crate) fn caller(state: &State, headers: &HeaderMap) -> Result<Caller, SimEr
             return Err(SimError::Unauthorized);
         }
     } else {
-        return Ok(Caller::Anonymous);
+        return Ok((Caller::Anonymous, false));
     };
     let user = state
         .tokens
         .get(&token)
         .and_then(|id| state.users.get(id))
         .ok_or(SimError::Unauthorized)?;
-    Ok(Caller::User(user.clone()))
+    Ok((Caller::User(user.clone()), state.reads_user_only.contains(&token)))
 }
 
 impl Caller {
     pub(crate) fn may_see(&self, project: &Project) -> bool {
         match (project.visibility, self) {
-            (Visibility::Public, _) | (Visibility::Internal, Self::User(_)) => true,
+            (Visibility::Public, _) => true,
+            (Visibility::Internal, Self::User(user)) if !user.external => true,
             (Visibility::Internal | Visibility::Private, Self::Anonymous) => false,
-            (Visibility::Private, Self::User(user)) => user.admin || project.members.contains_key(&user.id),
+            (Visibility::Internal | Visibility::Private, Self::User(user)) => {
+                user.admin || project.members.contains_key(&user.id)
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::SimError;
-use crate::access::{Caller, caller};
+use crate::access::{Caller, caller, who};
 use crate::faults::Surface;
 use crate::shape;
 use crate::sim::{Struck, broken_off, strike};
@@ -103,7 +103,7 @@ pub(crate) async fn version(State(world): State<Arc<World>>, headers: HeaderMap)
 }
 
 pub(crate) async fn current_user(State(world): State<Arc<World>>, headers: HeaderMap) -> Answer {
-    let caller = caller(&world.state(), &headers)?;
+    let (caller, _) = who(&world.state(), &headers)?;
     Ok(Json(shape::user(&world.url, caller.user()?)))
 }
 

@@ -16,6 +16,9 @@ pub enum SimError {
     /// The caller may not.
     #[error("403 Forbidden")]
     Forbidden,
+    /// The token's scopes are not enough.
+    #[error("The request requires higher privileges than provided by the access token.")]
+    InsufficientScope,
     /// What was asked makes no sense.
     #[error("{0}")]
     Bad(String),
@@ -47,7 +50,7 @@ impl IntoResponse for SimError {
         let status = match self {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::InsufficientScope => StatusCode::FORBIDDEN,
             Self::Bad(_) => StatusCode::BAD_REQUEST,
             Self::Git { .. } | Self::Io(..) | Self::NotLoopback(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };

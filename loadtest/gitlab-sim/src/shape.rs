@@ -65,6 +65,7 @@ pub(crate) fn user(url: &str, user: &User) -> Value {
         "username": user.username,
         "name": user.name,
         "state": user.state,
+        "external": user.external,
         "email": user.email,
         "avatar_url": null,
         "web_url": format!("{url}/{}", user.username),

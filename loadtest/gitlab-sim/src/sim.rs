@@ -233,6 +233,11 @@ impl Sim {
         };
     }
 
+    /// From now on a token has the scope `read_user` alone.
+    pub fn narrow_token(&self, token: &str) {
+        self.world.state().reads_user_only.insert(token.to_owned());
+    }
+
     /// What happened so far.
     pub fn counters(&self) -> Counters {
         self.world.state().counters

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -78,6 +78,7 @@ pub(crate) struct User {
     pub email: String,
     pub admin: bool,
     pub state: String,
+    pub external: bool,
 }
 
 /// What happened so far.
@@ -104,6 +105,8 @@ pub(crate) struct State {
     pub users: BTreeMap<u32, User>,
     /// Token → user.
     pub tokens: BTreeMap<String, u32>,
+    /// Tokens of the scope `read_user`.
+    pub reads_user_only: BTreeSet<String>,
     pub system_hook: Option<HookTarget>,
     pub faults: Faults,
     pub hook_faults: HookFaults,
@@ -148,11 +151,13 @@ impl World {
             email: "admin@example.com".into(),
             admin: true,
             state: "active".into(),
+            external: false,
         };
         let state = State {
             projects: BTreeMap::new(),
             users: BTreeMap::from([(1, root)]),
             tokens: BTreeMap::from([(service_token, 1)]),
+            reads_user_only: BTreeSet::new(),
             system_hook,
             faults: Faults::default(),
             hook_faults: HookFaults::default(),

@@ -28,7 +28,7 @@ impl<S: Sync> FromRequestParts<S> for Asker {
 /// Finds out who asks and lets him on.
 pub(crate) async fn tell(State(service): State<QueryService>, mut request: Request, next: Next) -> Response {
     let (kind, caller) = match administrator(&service, request.headers()) {
-        Some(caller) => ("administrator", Ok(caller)),
+        Some(caller) => ("administrator", caller),
         None => {
             let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
             let asking = Asking {
@@ -54,20 +54,23 @@ pub(crate) async fn tell(State(service): State<QueryService>, mut request: Reque
         header::VARY,
         HeaderValue::from_static("Authorization, Private-Token, Renku-Internal-Token"),
     );
-    if kind != Kind::None.as_str() {
-        headers.insert(
-            header::CACHE_CONTROL,
-            HeaderValue::from_static("private, no-store"),
-        );
-    }
+    // What everybody may see now, nobody may see a moment later: it is not to be kept without asking again.
+    let kept = match kind == Kind::None.as_str() {
+        true => "no-cache",
+        false => "private, no-store",
+    };
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(kept));
     response
 }
 
-/// The bearer of the admin token, on the admin listener.
-fn administrator(service: &QueryService, headers: &HeaderMap) -> Option<Caller> {
+/// The bearer of the admin token. It is good on the admin listener alone, and nobody else's business: GitLab is not asked whose
+/// it is.
+fn administrator(service: &QueryService, headers: &HeaderMap) -> Option<Result<Caller, AuthError>> {
     let token = service.inner().admin.as_ref()?;
-    let admits = service.listener() == Listener::Admin && token.admits(headers);
-    admits.then_some(Caller::Administrator)
+    token.admits(headers).then_some(match service.listener() {
+        Listener::Admin => Ok(Caller::Administrator),
+        Listener::Public => Err(AuthError::Wrong),
+    })
 }
 
 fn refuse(error: AuthError) -> Response {

@@ -61,6 +61,7 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     ("auth.algorithms", "`[\"RS256\"]`", "Signatures that are taken: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA."),
     ("auth.jwks_url", "as the issuer's discovery document says", "Where the provider's keys are."),
     ("auth.user_claim", "`gitlab_user_id`", "The claim with the user's number in GitLab. A token without it is refused."),
+    ("auth.external_claim", "`gitlab_external`", "The claim that is `true` if GitLab knows the user as external: such users see internal projects only as members."),
     ("auth.leeway_seconds", "10", "By how much clocks may differ, 0 to 60 seconds."),
     ("auth.keys_min_refresh_seconds", "30", "A token with an unknown key makes the keys be fetched again, once in so many seconds at most."),
     ("auth.keys_max_age_seconds", "300", "Keys are fetched again after so many seconds; while the provider is down, known ones go on."),

@@ -240,3 +240,61 @@ fn a_set_is_good_for_its_own_facts_only() {
             .is_empty()
     );
 }
+
+/// The least bound of quads that a query does not run into.
+fn least_bound(reader: &store::Reader, text: &str) -> u64 {
+    let snapshot = reader.snapshot().unwrap();
+    let visible = snapshot
+        .visible(&Caller::Anonymous, model::Day::default())
+        .unwrap();
+    let query: Query = text.parse().unwrap();
+    let is_enough = |quads: u64| {
+        let limits = QueryLimits {
+            quads,
+            ..QueryLimits::NONE
+        };
+        match snapshot.query(&visible, &query, limits, &Stop::default(), bag_of) {
+            Ok(_) => true,
+            Err(QueryError::Quads(_)) => false,
+            Err(error) => panic!("{text}: {error}"),
+        }
+    };
+    let (mut too_few, mut enough) = (0, 1);
+    while !is_enough(enough) {
+        (too_few, enough) = (enough, enough * 2);
+    }
+    while enough - too_few > 1 {
+        let between = too_few + (enough - too_few) / 2;
+        match is_enough(between) {
+            true => enough = between,
+            false => too_few = between,
+        }
+    }
+    enough
+}
+
+/// Else whoever fills a query up to its bound with quads of his own could tell whether there was one hidden quad more.
+#[test]
+fn bounds_say_nothing_of_what_is_hidden() {
+    let dice = &mut Dice::new(9);
+    let world = crowd(dice, 400, 12);
+    let seen: World = world
+        .iter()
+        .filter(|(_, known)| known.public)
+        .map(|(id, known)| (*id, known.clone()))
+        .collect();
+    let folders = [&world, &seen].map(|world| {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut writer, reader) = open(folder.path());
+        let mut batch = writer.begin().unwrap();
+        for (id, known) in world {
+            known.put_all(&mut batch, *id);
+        }
+        batch.commit().unwrap();
+        (folder, writer, reader)
+    });
+    for shape in SHAPES {
+        let [with, without] = [&folders[0].2, &folders[1].2].map(|reader| least_bound(reader, shape));
+        assert_eq!(with, without, "{shape}");
+    }
+}

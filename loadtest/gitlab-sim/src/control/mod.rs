@@ -99,6 +99,9 @@ pub struct NewUser {
     /// May everything.
     #[serde(default)]
     pub admin: bool,
+    /// Sees internal projects as a member only.
+    #[serde(default)]
+    pub external: bool,
 }
 
 /// What to change of a project; what is None stays.
@@ -205,6 +208,7 @@ pub(crate) fn create_user(world: &World, new: NewUser) -> Result<u32, SimError> 
         username: new.username,
         admin: new.admin,
         state: "active".into(),
+        external: new.external,
     };
     state.users.insert(id, user);
     if let Some(token) = new.token {

@@ -65,6 +65,7 @@ async fn many_members() {
             name: None,
             token: None,
             admin: false,
+            external: false,
         };
         let user = stage.sim.create_user(new).unwrap();
         stage.sim.set_member(id, user, Some(30)).unwrap();

@@ -120,6 +120,7 @@ async fn payloads_have_the_fields_of_the_examples() {
             name: None,
             token: None,
             admin: false,
+            external: false,
         })
         .unwrap();
     sim.set_member(project, user, Some(40)).unwrap();

@@ -119,6 +119,7 @@ async fn rights_are_checked() {
         name: None,
         token: Some("t-rea".into()),
         admin: false,
+        external: false,
     });
     let reader = reader.unwrap();
     let project = sim

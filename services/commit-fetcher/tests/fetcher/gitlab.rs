@@ -152,6 +152,7 @@ async fn a_push_arrives_with_its_metadata() {
             name: None,
             token: None,
             admin: false,
+            external: false,
         })
         .unwrap();
     world.sim.set_member(project, user, Some(40)).unwrap();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use auth::{Identities, Unreachable, WhoIs};
+use auth::{Identities, Person, Unreachable, WhoIs};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
@@ -54,10 +54,15 @@ struct Accounts;
 
 #[async_trait::async_trait]
 impl WhoIs for Accounts {
-    async fn who_is(&self, token: &Secret, _: TokenHeader) -> Result<Option<UserId>, Unreachable> {
+    async fn who_is(&self, token: &Secret, _: TokenHeader) -> Result<Option<Person>, Unreachable> {
         match token.expose().strip_prefix("token-of-") {
             Some("nobody-who-can-be-asked") => Err(Unreachable),
-            Some(number) => Ok(number.parse().ok()),
+            Some(text) => {
+                let number = text.strip_prefix("external-");
+                let user = number.unwrap_or(text).parse().ok();
+                let external = number.is_some();
+                Ok(user.map(|user| Person { user, external }))
+            }
             None => Ok(None),
         }
     }

@@ -40,6 +40,7 @@ fn what_is_taken_away_is_gone_at_once_and_what_stays_comes_back() {
             name: None,
             token: Some(TOKEN.into()),
             admin: false,
+            external: false,
         })
         .unwrap();
     let fixture = fixtures()
@@ -69,8 +70,22 @@ fn what_is_taken_away_is_gone_at_once_and_what_stays_comes_back() {
     eventually_seen(&stack, None, &["public"]);
     let all = ["other", "internal", "public", "direct", "by-group"];
     eventually_seen(&stack, Some(TOKEN), &all);
-    let (status, text) = stack.query_as(Some("glpat-of-nobody"), GRAPHS, None);
-    assert_eq!(status, 401, "{text}");
+    let visitor = stack.sim.create_user(NewUser {
+        username: "visitor".into(),
+        name: None,
+        token: Some("glpat-of-a-visitor".into()),
+        admin: false,
+        external: true,
+    });
+    visitor.unwrap();
+    eventually_seen(&stack, Some("glpat-of-a-visitor"), &["public"]);
+    // A token that may tell who she is, but that GitLab would show no project.
+    stack.sim.set_token("glpat-that-reads-the-user", Some(ada));
+    stack.sim.narrow_token("glpat-that-reads-the-user");
+    for token in ["glpat-of-nobody", "glpat-that-reads-the-user"] {
+        let (status, text) = stack.query_as(Some(token), GRAPHS, None);
+        assert_eq!(status, 401, "{token}: {text}");
+    }
 
     // GitLab does not answer about projects while she leaves the group; the hook alone takes away.
     stack.send_system_hooks(false);

@@ -183,7 +183,7 @@ impl Moment {
             return false;
         };
         let user = match caller {
-            Caller::User(user) => Some(i64::from(user.get())),
+            Caller::User(user) | Caller::External(user) => Some(i64::from(user.get())),
             _ => None,
         };
         if at.hidden || *caller == Caller::Prober {
@@ -209,7 +209,7 @@ impl Moment {
         let shut_out = everybody || in_force.iter().filter(mine).any(|denial| denial.signed_in);
         match caller {
             Caller::User(_) if *visibility == Visibility::Internal => !shut_out,
-            Caller::User(_) => {
+            Caller::User(_) | Caller::External(_) => {
                 !denied
                     && members.iter().any(|(member, until)| {
                         Some(*member) == user && until.is_none_or(|until| self.day < until)
@@ -260,6 +260,7 @@ pub fn callers() -> Vec<Caller> {
         service(Grant::Projects(vec![project(1), project(4)])),
     ];
     callers.extend((1..=USERS).map(|user| Caller::User(UserId::new(user).unwrap())));
+    callers.extend([1, 2].map(|user| Caller::External(UserId::new(user).unwrap())));
     callers
 }
 
