@@ -256,8 +256,11 @@ case "$command" in
     install
     if [ ! -e "$dir/bootstrap" ]; then configure "$dir" "$brokers" "$port" "$secure" "${through[*]}" "${settings[@]}"; fi
     if [ -n "$attend" ]; then
-      # Whatever becomes of that process, no broker stays behind.
-      setsid bash -c 'while kill -0 "$1" 2>/dev/null; do sleep 0.5; done; bash "$0" stop "$2"; [ "$3" = yes ] || rm -rf "$2"' \
+      # Whatever becomes of that process, no broker stays behind. One that was started anew for another is that one's.
+      echo "$attend" >"$dir/attended"
+      setsid bash -c 'while kill -0 "$1" 2>/dev/null; do sleep 0.5; done
+        [ "$(cat "$2/attended" 2>/dev/null)" = "$1" ] || exit 0
+        bash "$0" stop "$2"; [ "$3" = yes ] || rm -rf "$2"' \
         "$here/kafka.sh" "$attend" "$dir" "$keep" >/dev/null 2>&1 </dev/null &
     fi
     for n in $(numbers "$dir"); do launch "$dir" "$n"; done

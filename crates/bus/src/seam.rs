@@ -144,7 +144,8 @@ pub trait Bus: Send + Sync + 'static {
     async fn group_positions(&self, group: &str, topics: &[TopicName]) -> Result<Vec<Position>, BusError>;
 
     /// Joins a group, which shares out the partitions of `topics` among its members; partitions of one number of
-    /// topics with equally many partitions go to the same member.
+    /// topics with equally many partitions go to the same member. `member` names it among those that live now; after a
+    /// restart it may be another.
     async fn join(
         &self,
         group: &str,

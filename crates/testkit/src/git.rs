@@ -29,6 +29,13 @@ impl Git {
         }
     }
 
+    /// One that is there.
+    pub fn open(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+        }
+    }
+
     /// Where it is.
     pub fn folder(&self) -> &Path {
         &self.folder

@@ -214,6 +214,11 @@ impl Sim {
         self.world.project(id.get()).ok()?.repository.head_of(branch)
     }
 
+    /// Where a project's bare repository is.
+    pub fn repository(&self, id: ProjectId) -> Option<PathBuf> {
+        Some(self.world.project(id.get()).ok()?.repository.path)
+    }
+
     /// Misbehaves from now on; an empty list ends it.
     pub fn set_faults(&self, faults: Vec<Fault>) {
         self.world.state().faults.set(faults);

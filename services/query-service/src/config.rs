@@ -11,7 +11,7 @@ pub struct Config {
     pub query_seconds: u64,
     /// Rows or triples of an answer.
     pub query_rows: u64,
-    /// Quads that a query may look at; bounds the memory that its joins can take.
+    /// Quads that a query may be given; bounds the memory that its joins can take.
     pub query_quads: u64,
     /// MiB of memory that a query may take while it is evaluated. All that run take `queries` times that at most.
     pub query_memory_mib: u64,

@@ -50,7 +50,7 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     ("store.transaction_bytes", "16777216", "Most bytes of triples that change in one transaction; larger changes go in steps."),
     ("limits.query_seconds", "60", "Seconds that a query may take, the sending of its answer included."),
     ("limits.query_rows", "10000000", "Rows or triples of an answer."),
-    ("limits.query_quads", "500000000", "Quads that a query may look at."),
+    ("limits.query_quads", "500000000", "Quads that a query may be given."),
     ("limits.query_memory_mib", "512", "MiB of memory that a query may take; all that run take `limits.queries` times that at most."),
     ("limits.queries", "8", "Queries at one time; more wait their turn."),
     ("limits.queue_seconds", "5", "Seconds that a query may wait for its turn."),

@@ -20,6 +20,7 @@ mod records;
 mod shared;
 mod token;
 mod upkeep;
+mod watching;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -325,41 +326,19 @@ impl Bus for KafkaBus {
     }
 
     async fn group_positions(&self, group: &str, topics: &[TopicName]) -> Result<Vec<Position>, BusError> {
+        let mut partitions = BTreeMap::new();
         for topic in topics {
-            self.shared.known(topic).await?;
+            let known = self.shared.known(topic).await?;
+            partitions.insert(topic.clone(), known.partitions);
         }
-        let (shared, group, topics) = (
-            self.shared.clone(),
-            self.shared.names.group(group),
-            topics.to_vec(),
-        );
-        shared::blocking(move || {
-            let producer = shared.producer()?;
-            let mut positions: Vec<_> = shared
-                .admin(&producer)
-                .group_offsets(&group)?
-                .into_iter()
-                .filter_map(|(topic, partition, offset)| {
-                    Some(Position {
-                        topic: shared
-                            .names
-                            .local(&topic)
-                            .filter(|topic| topics.contains(topic))?,
-                        partition: Partition::new(u32::try_from(partition).ok()?),
-                        next: Offset::new(u64::try_from(offset).ok()?),
-                    })
-                })
-                .collect();
-            positions.sort_unstable();
-            Ok(positions)
-        })
-        .await
+        let (shared, group) = (self.shared.clone(), group.to_owned());
+        shared::blocking(move || shared.stored_positions(&group, &partitions)).await
     }
 
     async fn join(
         &self,
         group: &str,
-        member: &str,
+        _member: &str,
         topics: &[TopicName],
         options: GroupOptions,
     ) -> Result<Box<dyn GroupConsumer>, BusError> {
@@ -371,7 +350,7 @@ impl Bus for KafkaBus {
             partitions.insert(topic.clone(), known.partitions);
             ids.insert(topic.clone(), known.id);
         }
-        let member = Member::join(self.shared.clone(), group, member, &partitions, ids, options)?;
+        let member = Member::join(self.shared.clone(), group, &partitions, ids, options)?;
         Ok(Box::new(member))
     }
 

@@ -169,8 +169,13 @@ impl KafkaOptions {
         self.consumer(&self.names().readers())
     }
 
+    /// Sees a group's positions, and is no member.
+    pub(super) fn watcher(&self, group: &str) -> ClientConfig {
+        self.consumer(&self.names().group(group))
+    }
+
     /// A member of a group.
-    pub(super) fn member(&self, group: &str, member: &str) -> ClientConfig {
+    pub(super) fn member(&self, group: &str) -> ClientConfig {
         let mut config = self.consumer(&self.names().group(group));
         let session = millis(self.session);
         config
@@ -180,7 +185,8 @@ impl KafkaOptions {
             // The time that a rebalance waits for a member; the member hands over long before.
             .set("max.poll.interval.ms", millis(self.session.max(Duration::from_secs(60))));
         if let Some(instance) = &self.instance {
-            config.set("group.instance.id", format!("{instance}.{member}"));
+            // Nothing that changes with a restart may be in it, such as the member's name.
+            config.set("group.instance.id", instance);
         }
         config
     }

@@ -19,6 +19,7 @@ use super::options::{KafkaOptions, KafkaSasl};
 use super::producer::Producer;
 use super::token::TokenKeeper;
 use super::upkeep::Upkeep;
+use super::watching::Watching;
 use crate::{BusError, Extent, NewRecord, TopicPartition};
 
 /// Records that wait for their acknowledgement may have this many bytes together; further ones wait outside.
@@ -57,6 +58,7 @@ pub(super) struct Shared {
     producer: Mutex<Option<Arc<Producer>>>,
     /// Asks where partitions begin and end. It has no partitions of its own.
     asking: Mutex<Option<Arc<BaseConsumer<Context>>>>,
+    pub(super) watching: Watching,
     room: Arc<Semaphore>,
     upkeep: Upkeep,
 }
@@ -98,6 +100,7 @@ impl Shared {
             tokens,
             producer: Mutex::new(Some(Arc::new(producer))),
             asking: Mutex::new(Some(Arc::new(asking))),
+            watching: Watching::default(),
             room: Arc::new(Semaphore::new(WAITING_BYTES)),
             upkeep: Upkeep::new(),
             options,
@@ -140,12 +143,12 @@ impl Shared {
         if self.tokens.is_some() { PASS_ON } else { SERVE }
     }
 
-    /// A client takes a new token over when it is polled, and nothing else polls this one.
+    /// A client takes a new token over when it is polled, and nothing else polls these.
     pub(super) fn pass_on_token(&self) {
-        if let Ok(asking) = self.asking()
-            && let Some(Err(error)) = asking.poll(Duration::ZERO)
-        {
-            tracing::debug!(%error, "kafka client that asks for offsets");
+        for client in self.asking().into_iter().chain(self.watching.all()) {
+            if let Some(Err(error)) = client.poll(Duration::ZERO) {
+                tracing::debug!(%error, "kafka client that asks for offsets");
+            }
         }
     }
 
@@ -275,8 +278,21 @@ impl Shared {
                 Err(error) if error.is_transient() && Instant::now() < deadline => {
                     tracing::debug!(%error, "no answer where partitions begin and end, will ask again");
                     std::thread::sleep(ASK_AGAIN);
+                    self.learn_anew(asking, slots);
                 }
                 outcome => return outcome,
+            }
+        }
+    }
+
+    /// Has the library ask for the topics: what it heard of one that was just made, from a broker that did not know all of
+    /// it yet, it would hold to be true for minutes.
+    fn learn_anew(&self, asking: &BaseConsumer<Context>, slots: &[TopicPartition]) {
+        let mut topics: Vec<_> = slots.iter().map(|slot| &slot.topic).collect();
+        topics.dedup();
+        for topic in topics {
+            if let Err(error) = asking.fetch_metadata(Some(&self.names.topic(topic)), self.options.deadline) {
+                tracing::debug!(%error, %topic, "nothing new about a topic");
             }
         }
     }
@@ -345,6 +361,7 @@ impl Shared {
         self.upkeep.stop();
         let producer = self.producer.lock().take();
         drop(self.asking.lock().take());
+        self.watching.close();
         producer.map_or(Ok(()), |producer| producer.close(self.options.deadline))
     }
 }

@@ -118,14 +118,14 @@ async fn a_static_member_is_back_at_once() {
     let bus = KafkaBus::connect(with_instance).await.unwrap();
     bus.append(vec![record(AGED, "k", "v")]).await.unwrap();
     let mut member = bus
-        .join("g", "m", &[AGED], GroupOptions::default())
+        .join("g", "m-1", &[AGED], GroupOptions::default())
         .await
         .unwrap();
     assert_eq!(take(&mut *member, 1).await.len(), 1);
-    // It never said good-bye: its successor takes its place.
+    // It never said good-bye: its successor takes its place, whatever it calls itself.
     let began = Instant::now();
     let mut successor = bus
-        .join("g", "m", &[AGED], GroupOptions::default())
+        .join("g", "m-2", &[AGED], GroupOptions::default())
         .await
         .unwrap();
     assert_eq!(take(&mut *successor, 1).await.len(), 1);

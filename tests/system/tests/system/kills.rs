@@ -17,7 +17,7 @@ use crate::stack::{LONG, Stack, assert_same_graph};
     clippy::disallowed_methods,
     reason = "how much is said by whoever runs the test"
 )]
-fn number(name: &str) -> Option<usize> {
+pub fn number(name: &str) -> Option<usize> {
     std::env::var(name).ok()?.parse().ok()
 }
 

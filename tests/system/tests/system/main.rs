@@ -14,5 +14,6 @@ mod kafka;
 mod kills;
 mod main_path;
 mod node;
+mod soak;
 mod stack;
 mod traces;

@@ -41,7 +41,7 @@ pub struct Place {
 }
 
 impl Place {
-    fn start(&self, gitlab: (&str, &str), failpoints: Option<&str>) -> Child {
+    pub fn start(&self, gitlab: (&str, &str), failpoints: Option<&str>) -> Child {
         std::fs::create_dir_all(&self.data).unwrap();
         let log = std::fs::File::options()
             .create(true)

@@ -34,14 +34,13 @@ impl Member {
     pub(super) fn join(
         shared: Arc<Shared>,
         group: &str,
-        member: &str,
         partitions: &BTreeMap<TopicName, u32>,
         ids: BTreeMap<TopicName, u128>,
         options: GroupOptions,
     ) -> Result<Self, BusError> {
         let consumer: BaseConsumer<Context> = shared
             .options
-            .member(group, member)
+            .member(group)
             .create_with_context(shared.context())
             .map_err(|error| BusError::Settings(error.to_string()))?;
         let consumer = Arc::new(consumer);

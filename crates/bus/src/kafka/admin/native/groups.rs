@@ -3,52 +3,9 @@
 use std::ptr;
 
 use rdkafka::bindings as c;
-use rdkafka::error::RDKafkaErrorCode;
 
 use super::super::super::errors::Refusal;
-use super::{Owned, Through, ask, c_string, check, items, refused, text};
-
-/// The stored positions of a group: topic, partition, next offset.
-pub(in super::super) fn group_offsets(
-    through: Through<'_>,
-    group: &str,
-) -> Result<Vec<(String, i32, i64)>, Refusal> {
-    const WHAT: &str = "asking for a group's positions";
-    let name = c_string(WHAT, group)?;
-    // SAFETY: the library copies the name; no list means all partitions.
-    let request = unsafe { c::rd_kafka_ListConsumerGroupOffsets_new(name.as_ptr(), ptr::null()) };
-    let request = Owned::new(WHAT, request, c::rd_kafka_ListConsumerGroupOffsets_destroy)?;
-    let mut list = [request.get()];
-    let operation = c::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS;
-    let event = ask(WHAT, through, operation, |client, options, queue| {
-        // SAFETY: all are alive; the library copies the list.
-        unsafe {
-            c::rd_kafka_ListConsumerGroupOffsets(client, list.as_mut_ptr(), 1, options.get(), queue.get())
-        }
-    })?;
-    let mut offsets = Vec::new();
-    // SAFETY: everything read belongs to the event.
-    unsafe {
-        let mut count = 0;
-        let result = c::rd_kafka_event_ListConsumerGroupOffsets_result(event.get());
-        for group in items(
-            c::rd_kafka_ListConsumerGroupOffsets_result_groups(result, &mut count),
-            count,
-        ) {
-            match check(WHAT, c::rd_kafka_group_result_error(*group)) {
-                Ok(()) => {}
-                Err(refusal) if refusal.code == Some(RDKafkaErrorCode::GroupIdNotFound) => continue,
-                Err(refusal) => return Err(refusal),
-            }
-            for place in places(WHAT, *group)? {
-                if place.offset >= 0 {
-                    offsets.push((text(place.topic), place.partition, place.offset));
-                }
-            }
-        }
-    }
-    Ok(offsets)
-}
+use super::{Owned, Through, ask, c_string, check, items, refused};
 
 /// What is told of each partition of a group; an error if one of them is.
 ///

@@ -20,8 +20,8 @@ use rdkafka::bindings as c;
 use rdkafka::error::RDKafkaErrorCode;
 
 pub(super) use access::{create_rules, rules};
+pub(super) use groups::set_group_offsets;
 pub(in super::super) use groups::{commit, wake};
-pub(super) use groups::{group_offsets, set_group_offsets};
 pub(super) use topics::{configure_topic, create_topic, delete_topic, describe_topics, topic_settings};
 
 use super::super::errors::Refusal;
