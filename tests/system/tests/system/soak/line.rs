@@ -21,6 +21,10 @@ pub struct Line(watch::Sender<State>);
 
 impl Line {
     /// Listens on one port of this machine, and passes on to another.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "connections come and go by themselves, and end with the runtime"
+    )]
     pub fn lay(handle: &Handle, listen: u16, to: u16) -> Self {
         let (sender, state) = watch::channel(State::Open);
         let listener = handle.block_on(TcpListener::bind(("127.0.0.1", listen))).unwrap();

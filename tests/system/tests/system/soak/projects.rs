@@ -64,7 +64,7 @@ impl Projects {
             let (fixture, object) = &fixtures[number % FIXTURES.len()];
             let known = known.get(number);
             let text = |name: &str| known.map(|known| known[name].as_str().unwrap().to_owned());
-            let secret = if number % 4 == 0 { SECRET } else { "" };
+            let secret = if number.is_multiple_of(4) { SECRET } else { "" };
             let slug = text("slug").unwrap_or(format!("soak/group-{}/{secret}{number}", number % 7));
             let visibility = match (text("visibility"), number % 4) {
                 (Some(known), _) => known.parse().unwrap(),
