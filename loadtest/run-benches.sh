@@ -9,7 +9,7 @@ short=()
 if [[ -n "${BENCH_SHORT:-}" ]]; then short=(--short); fi
 
 cargo build --locked -p renkud -p renkuctl -p gitlab-sim -p bench
-for what in export store access revocation pipeline kafka; do
+for what in export store access revocation pipeline kafka intake; do
     echo "== $what"
     "$target/debug/bench" "$what" "${short[@]}"
 done

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod bar;
 pub mod export;
+pub mod intake;
 pub mod kafka;
 pub mod machine;
 pub mod measure;

@@ -7,7 +7,7 @@ use bench::renku_repo::{Shape, write_repository};
 use bench::store::data::{Platform, Visible};
 use bench::store::files::Files;
 use bench::table::Report;
-use bench::{access, export, kafka, pipeline, store};
+use bench::{access, export, intake, kafka, pipeline, store};
 use clap::{Args, Parser, Subcommand};
 use time::OffsetDateTime;
 
@@ -154,6 +154,17 @@ enum What {
         #[arg(long)]
         short: bool,
     },
+    /// The intake of hooks against the same handler without a log.
+    Intake {
+        #[arg(long, default_value_t = 9)]
+        pairs: usize,
+        /// Short windows, one pair: proves that the benchmark runs.
+        #[arg(long)]
+        short: bool,
+    },
+    /// A server of the intake benchmark; the benchmark starts it.
+    #[command(hide = true)]
+    IntakeServer { sink: String, port: u16 },
     /// Our side of the Kafka benchmark; the benchmark starts it.
     #[command(hide = true)]
     KafkaSender {
@@ -373,6 +384,22 @@ fn main() -> anyhow::Result<()> {
             };
             places.save(name, &kafka::run(&settings, now)?)?;
         }
+        What::Intake { pairs, short } => {
+            let settings = intake::Settings {
+                cache: places.cache(),
+                bench: places.program("bench")?,
+                pairs: if short { 1 } else { pairs },
+                window: if short { 0.5 } else { 3.0 },
+                open: if short { 500 } else { 20_000 },
+            };
+            let name = if short {
+                "intake-bench-short.md"
+            } else {
+                "intake-bench.md"
+            };
+            places.save(name, &intake::run(&settings, now)?)?;
+        }
+        What::IntakeServer { sink, port } => intake::serve_hooks(&sink, port)?,
         What::KafkaSender {
             brokers,
             records,

@@ -127,15 +127,15 @@ pub fn run(settings: &Settings, now: time::OffsetDateTime) -> anyhow::Result<Rep
 }
 
 /// One broker, which ends with this.
-struct Cluster {
+pub(crate) struct Cluster {
     folder: PathBuf,
-    brokers: String,
+    pub(crate) brokers: String,
 }
 
 const SCRIPT: &str = "deploy/local/kafka.sh";
 
 impl Cluster {
-    fn start(folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn start(folder: &Path) -> anyhow::Result<Self> {
         if folder.exists() {
             std::fs::remove_dir_all(folder).with_context(|| format!("empty {}", folder.display()))?;
         }
@@ -152,7 +152,7 @@ impl Cluster {
         })
     }
 
-    fn make_topics(&self) -> anyhow::Result<()> {
+    pub(crate) fn make_topics(&self) -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -194,6 +194,43 @@ impl Cluster {
             let before = line.split(" records/sec").next()?;
             before.rsplit(' ').next()?.replace(',', "").parse().ok()
         })
+    }
+
+    /// The p99 from a send to its acknowledgement at a rate, seconds.
+    pub(crate) fn tail(&self, records: u64, record_bytes: usize, rate: f64) -> anyhow::Result<f64> {
+        let told = child::output(
+            Command::new("bash")
+                .args([SCRIPT, "tool"])
+                .arg(&self.folder)
+                .args([
+                    "org.apache.kafka.tools.ProducerPerformance",
+                    "--topic",
+                    PEER,
+                    "--num-records",
+                    &records.to_string(),
+                    "--record-size",
+                    &record_bytes.to_string(),
+                    "--throughput",
+                    &format!("{rate:.0}"),
+                    "--command-property",
+                    &format!("bootstrap.servers={}", self.brokers),
+                    "acks=all",
+                    "enable.idempotence=true",
+                    "compression.type=zstd",
+                    "linger.ms=2",
+                    "max.in.flight.requests.per.connection=5",
+                ]),
+        )?;
+        let text = String::from_utf8(told)?;
+        // "…, 2 ms 50th, 5 ms 95th, 12 ms 99th, 30 ms 99.9th."
+        let found = text.lines().rev().find_map(|line| {
+            let before = line
+                .split(" ms 99th")
+                .next()
+                .filter(|before| before.len() < line.len())?;
+            before.rsplit(' ').next()?.parse::<f64>().ok()
+        });
+        Ok(found.with_context(|| format!("no p99 in: {text}"))? / 1e3)
     }
 
     fn ours(&self, settings: &Settings) -> anyhow::Result<Sent> {
