@@ -50,7 +50,9 @@ docs: build ## Are the generated documents up to date?
 bench: packages ## Measure us and the peers in one run; tables go to loadtest/results/ (BENCH_SHORT=1: proves that it runs)
 	bash loadtest/run-benches.sh
 
-soak: packages ## 200 kills during 500 pushes; 100,000 answers compared with what their callers may see
+soak: packages ## 20,000 pushes under 120 faults on three brokers (goes on where it was broken off), 200 kills, 100,000 answers compared
+	RENKU_SOAK_FOLDER=$${RENKU_SOAK_FOLDER:-$(HOME)/.cache/renku-graph/soak} RENKU_SOAK_PROJECTS=400 RENKU_SOAK_PUSHES=20000 RENKU_SOAK_FAULTS=120 \
+	  RENKU_SOAK_ROUNDS=10 cargo test --locked -p system-tests -- --nocapture soak_on_three_brokers
 	RENKU_LEAK_CHECKS=100000 cargo test --locked -p store --test store -- --nocapture everybody_sees
 	RENKU_SOAK_KILLS=200 RENKU_SOAK_PUSHES=500 cargo test --locked -p system-tests -- --nocapture kill
 

@@ -44,9 +44,9 @@ impl Plan {
         let number = |name: &str, otherwise: usize| number(name).unwrap_or(otherwise) as u64;
         Self {
             seed: number("RENKU_SOAK_SEED", 1),
-            projects: number("RENKU_SOAK_PROJECTS", 16) as usize,
-            pushes: number("RENKU_SOAK_PUSHES", 240),
-            faults: number("RENKU_SOAK_FAULTS", 10),
+            projects: number("RENKU_SOAK_PROJECTS", 12) as usize,
+            pushes: number("RENKU_SOAK_PUSHES", 120),
+            faults: number("RENKU_SOAK_FAULTS", 6),
             rounds: number("RENKU_SOAK_ROUNDS", 2),
         }
     }
